@@ -1,0 +1,47 @@
+//! `crossdock logout`: take out what `login` stored, and nothing else. Safe to run twice.
+
+use crate::console::Console;
+use crate::docker::login_store::{self, Forgotten};
+use crate::ecr::host::{RegistryHost, RegistrySelector};
+use crate::error::Result;
+use crate::settings::LogoutSettings;
+
+/// Runs the command.
+///
+/// # Errors
+/// A file or helper of Docker's is at fault.
+pub async fn run(settings: &LogoutSettings, console: &Console) -> Result<()> {
+    let chosen = |host: &str| {
+        settings.registries.is_empty()
+            || settings
+                .registries
+                .iter()
+                .any(|selector| is_selected(selector, host))
+    };
+    let outcomes = login_store::forget(&settings.config_dir, chosen).await?;
+    if outcomes.is_empty() {
+        console.note(format!(
+            "no login of crossdock's in {}",
+            settings.config_dir.display()
+        ));
+    }
+    for (host, outcome) in outcomes {
+        console.note(match outcome {
+            Forgotten::Removed => format!("logged out of {host}"),
+            Forgotten::Gone => format!("the login to {host} was gone already"),
+            Forgotten::Replaced => {
+                format!("left the login to {host}: it was replaced since by another program")
+            }
+        });
+    }
+    Ok(())
+}
+
+fn is_selected(selector: &RegistrySelector, host: &str) -> bool {
+    match selector {
+        RegistrySelector::Host(chosen) => chosen.as_str() == host,
+        RegistrySelector::Account(account) => host
+            .parse::<RegistryHost>()
+            .is_ok_and(|host| host.account() == Some(account)),
+    }
+}

@@ -1,0 +1,105 @@
+//! One thin file a subcommand. Here, and only here, rooms are joined.
+
+pub mod login;
+pub mod logout;
+pub mod push;
+mod session;
+
+use crate::cli::{Action, Cli};
+use crate::console::{Console, Verbosity};
+use crate::docker::config_file::ConfigFile;
+use crate::docker::endpoint::{self, Endpoint, EndpointSettings};
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::settings::{DockerSettings, LoginSettings, LogoutSettings, PushSettings};
+
+/// Runs what the command line says; gives the exit code. Errors have been told by then.
+#[must_use]
+pub fn run(cli: Cli) -> std::process::ExitCode {
+    let console = Console::new(match cli.verbose {
+        _ if cli.quiet => Verbosity::Quiet,
+        0 => Verbosity::Normal,
+        1 => Verbosity::Detailed,
+        _ => Verbosity::Everything,
+    });
+    match act(cli.command, &console) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            console.error(&error);
+            error.exit_code().into()
+        }
+    }
+}
+
+fn act(action: Action, console: &Console) -> Result<()> {
+    let environment = Environment::of_process();
+    // One thread: the work is waiting, and threads would cost more than they give.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(NoRuntime)?;
+    match action {
+        Action::Login(args) => {
+            let settings = LoginSettings::new(args, &environment)?;
+            runtime.block_on(login::run(&settings, &environment, console))
+        }
+        Action::Push(args) => {
+            let settings = PushSettings::new(args, &environment)?;
+            runtime.block_on(push::run(&settings, &environment, console))
+        }
+        Action::Logout(args) => {
+            let settings = LogoutSettings::new(&args, &environment)?;
+            runtime.block_on(logout::run(&settings, console))
+        }
+    }
+}
+
+/// The operating system gave no event queue.
+#[derive(Debug, thiserror::Error)]
+#[error("could not start: {0}")]
+struct NoRuntime(std::io::Error);
+
+impl crate::error::Failure for NoRuntime {
+    fn exit_code(&self) -> crate::error::ExitCode {
+        crate::error::ExitCode::Unexpected
+    }
+}
+
+/// The daemon that the docker CLI would use; `None` where there is none.
+fn find_daemon(
+    settings: &DockerSettings,
+    environment: &Environment,
+    console: &Console,
+) -> Result<Option<Endpoint>> {
+    let context = ConfigFile::read(&settings.config_dir)?.current_context()?;
+    let found = endpoint::find(&EndpointSettings {
+        environment,
+        config_dir: &settings.config_dir,
+        current_context: context.as_deref(),
+    })?;
+    if let Some(endpoint) = &found {
+        console.detail(format!("Docker daemon: {endpoint}"));
+    }
+    Ok(found)
+}
+
+/// Connects to `endpoint` and says so when it has to wait.
+async fn connect(
+    endpoint: Endpoint,
+    settings: &DockerSettings,
+    console: &Console,
+) -> Result<crate::docker::daemon::Daemon> {
+    let patience = settings.daemon_timeout;
+    let daemon = crate::docker::connect::connect(endpoint, patience, |endpoint, obstacle| {
+        console.note(format!(
+            "waiting up to {} s for the Docker daemon at {endpoint}: {obstacle}",
+            patience.as_secs()
+        ));
+    })
+    .await?;
+    console.trace(format!(
+        "the Docker daemon at {} answers",
+        daemon.endpoint()
+    ));
+    Ok(daemon)
+}

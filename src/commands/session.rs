@@ -1,0 +1,433 @@
+//! What `login` and `push` begin with: become the identity, check the account, fetch the tokens.
+//!
+//! Calls that do not need each other's answers go out together.
+
+use std::time::SystemTime;
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use futures_util::future::try_join_all;
+
+use crate::account::AccountId;
+use crate::aws::Aws;
+use crate::console::Console;
+use crate::docker::daemon::RegistryLogin;
+use crate::ecr::host::{RegistryHost, RegistrySelector};
+use crate::ecr::token::{self, Token};
+use crate::environment::Environment;
+use crate::error::{ExitCode, Failure, Result};
+use crate::identity::arn::account_of;
+use crate::identity::keys::Keys;
+use crate::identity::role::{self, RoleRequest};
+use crate::identity::source::{self, Source};
+use crate::network::HttpClient;
+use crate::registry::client::RegistryClient;
+use crate::settings::IdentitySettings;
+
+/// Who we are in the target account.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    /// The user's or session's ARN.
+    pub(super) arn: String,
+    /// Its account.
+    pub(super) account: AccountId,
+    /// When the session ends; none for long-lived keys.
+    pub(super) expires_at: Option<SystemTime>,
+}
+
+/// A registry that we hold a login for.
+#[derive(Clone, Debug)]
+pub(super) struct Registry {
+    /// User, password and host.
+    pub(super) login: RegistryLogin,
+    /// Its account, where the host tells it, else the identity's.
+    pub(super) account: AccountId,
+    /// Its region.
+    pub(super) region: String,
+    /// When ECR says that the token ends.
+    pub(super) expires_at: Option<SystemTime>,
+    base_url: String,
+    http: HttpClient,
+}
+
+impl Registry {
+    /// A client of the registry itself.
+    pub(super) fn client(&self) -> RegistryClient {
+        RegistryClient::new(
+            self.http.clone(),
+            self.base_url.clone(),
+            self.login.host.clone(),
+            &self.login.username,
+            &self.login.password,
+        )
+    }
+}
+
+/// Identity and registries.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) identity: Identity,
+    pub(super) registries: Vec<Registry>,
+}
+
+/// What stands in the way between the identity and the registries.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error(
+        "no region: --region, AWS_REGION, AWS_DEFAULT_REGION and the profile's region are not set"
+    )]
+    NoRegion,
+    #[error(
+        "account {account} ({what}) is not among the allowed accounts ({}); nothing was stored or pushed",
+        join(allowed)
+    )]
+    AccountNotAllowed {
+        account: AccountId,
+        what: String,
+        allowed: Vec<AccountId>,
+    },
+    #[error(
+        "cannot tell the registry host of account {account}: ECR named {endpoint} for the identity's own account {own}"
+    )]
+    NoHostForAccount {
+        account: AccountId,
+        own: AccountId,
+        endpoint: String,
+    },
+    #[error("ECR named a registry that is none: {0}")]
+    BadEndpoint(String),
+}
+
+fn join(accounts: &[AccountId]) -> String {
+    let texts: Vec<_> = accounts.iter().map(AccountId::as_str).collect();
+    texts.join(", ")
+}
+
+impl Failure for SessionError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NoRegion | Self::NoHostForAccount { .. } => ExitCode::Settings,
+            Self::AccountNotAllowed { .. } => ExitCode::Refused,
+            Self::BadEndpoint(_) => ExitCode::Unexpected,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoRegion => Some(
+                "set CROSSDOCK_REGION or AWS_REGION to the region of the registry, such as eu-central-1"
+                    .to_owned(),
+            ),
+            Self::AccountNotAllowed { .. } => Some(
+                "is this the role, profile or registry that was meant? If so, add its account with --allowed-account"
+                    .to_owned(),
+            ),
+            Self::NoHostForAccount { .. } => {
+                Some("give the registry's host with --registry HOST".to_owned())
+            }
+            Self::BadEndpoint(_) => None,
+        }
+    }
+}
+
+/// Becomes the identity and fetches a token for each region that `selectors` need.
+pub(super) async fn open(
+    settings: &IdentitySettings,
+    selectors: &[RegistrySelector],
+    environment: &Environment,
+    console: &Console,
+) -> Result<Session> {
+    let http = HttpClient::new();
+    let aws = Aws::new(http.clone(), settings.endpoints.clone());
+    let source = source::resolve(
+        settings.source,
+        settings.profile.as_ref(),
+        &settings.files,
+        environment,
+    )
+    .await?;
+    if let Some(unused) = &source.unused {
+        console.detail(unused);
+    }
+    let region = region(settings, selectors).await?;
+    let roles = roles(settings, &source);
+    if let Some(target) = roles.last() {
+        allow(settings, target.arn.account(), target.arn.as_str())?;
+    }
+    for account in selectors.iter().filter_map(account_of_selector) {
+        allow(settings, account, "a registry")?;
+    }
+
+    let mut keys = source.keys.clone();
+    let mut assumed = None;
+    for request in &roles {
+        console.trace(format!(
+            "assuming {} as '{}' at STS in {region}",
+            request.arn, request.session_name
+        ));
+        let session = role::assume(&aws, &region, &keys, request).await?;
+        keys = session.keys.clone();
+        assumed = Some(session);
+    }
+    let role = roles.last().map(|request| request.arn.as_str());
+    let (identity, tokens) = if let Some(session) = assumed {
+        let account = account_of(&session.arn)
+            .or_else(|| roles.last().map(|request| request.arn.account().clone()));
+        let Some(account) = account else {
+            return Err(SessionError::BadEndpoint(session.arn).into());
+        };
+        let identity = Identity {
+            arn: session.arn,
+            account,
+            expires_at: Some(session.expires_at),
+        };
+        // A server at AWS_ENDPOINT_URL could answer with another account's session.
+        allow(settings, &identity.account, &identity.arn)?;
+        tell(&identity, &source, role, console);
+        let tokens = tokens(&aws, &keys, &region, selectors, role).await?;
+        (identity, tokens)
+    } else {
+        let (caller, tokens) = tokio::join!(
+            role::caller(&aws, &region, &keys),
+            tokens(&aws, &keys, &region, selectors, role)
+        );
+        let caller = caller?;
+        let identity = Identity {
+            arn: caller.arn,
+            account: caller.account,
+            expires_at: keys.expires_at,
+        };
+        allow(settings, &identity.account, &identity.arn)?;
+        tell(&identity, &source, role, console);
+        (identity, tokens?)
+    };
+    let registries = registries(&identity, &region, selectors, &tokens, &http)?;
+    for registry in &registries {
+        allow(settings, &registry.account, &registry.login.host)?;
+        warn_of_expiry(registry, console);
+    }
+    Ok(Session {
+        identity,
+        registries,
+    })
+}
+
+/// `--region` and its variables, else the registries' own region, else the profile's.
+async fn region(settings: &IdentitySettings, selectors: &[RegistrySelector]) -> Result<String> {
+    if let Some(region) = &settings.region {
+        return Ok(region.clone());
+    }
+    let of_host = selectors.iter().find_map(|selector| match selector {
+        RegistrySelector::Host(host) => host.region(),
+        RegistrySelector::Account(_) => None,
+    });
+    if let Some(region) = of_host {
+        return Ok(region.to_owned());
+    }
+    source::profile_region(settings.profile.as_ref(), &settings.files)
+        .await?
+        .ok_or_else(|| SessionError::NoRegion.into())
+}
+
+/// The profile's roles, then the target, which is not assumed twice if the profile leads to it already.
+fn roles(settings: &IdentitySettings, source: &Source) -> Vec<RoleRequest> {
+    let name = |own: Option<&String>| {
+        settings
+            .session_name
+            .as_ref()
+            .or(own)
+            .unwrap_or(&settings.default_session_name)
+            .clone()
+    };
+    let mut roles: Vec<_> = source
+        .roles
+        .iter()
+        .map(|role| RoleRequest {
+            arn: role.arn.clone(),
+            external_id: role.external_id.clone(),
+            session_name: name(role.session_name.as_ref()),
+            duration: role.duration,
+        })
+        .collect();
+    if let Some(arn) = &settings.role_arn {
+        match roles.last_mut().filter(|last| last.arn == *arn) {
+            Some(last) => {
+                if settings.external_id.is_some() {
+                    last.external_id.clone_from(&settings.external_id);
+                }
+            }
+            None => roles.push(RoleRequest {
+                arn: arn.clone(),
+                external_id: settings.external_id.clone(),
+                session_name: name(None),
+                duration: None,
+            }),
+        }
+    }
+    if let (Some(last), Some(duration)) = (roles.last_mut(), settings.session_duration) {
+        last.duration = Some(duration);
+    }
+    roles
+}
+
+fn account_of_selector(selector: &RegistrySelector) -> Option<&AccountId> {
+    match selector {
+        RegistrySelector::Account(account) => Some(account),
+        RegistrySelector::Host(host) => host.account(),
+    }
+}
+
+fn allow(settings: &IdentitySettings, account: &AccountId, what: &str) -> Result<()> {
+    let allowed = &settings.allowed_accounts;
+    if allowed.is_empty() || allowed.contains(account) {
+        return Ok(());
+    }
+    Err(SessionError::AccountNotAllowed {
+        account: account.clone(),
+        what: what.to_owned(),
+        allowed: allowed.clone(),
+    }
+    .into())
+}
+
+fn tell(identity: &Identity, source: &Source, role: Option<&str>, console: &Console) {
+    let from = &source.description;
+    match (role, identity.expires_at) {
+        (Some(role), Some(until)) => console.note(format!(
+            "assumed {role} with {from}: {} until {}",
+            identity.arn,
+            timestamp(until)
+        )),
+        _ => console.note(format!(
+            "using {} from {from}, without a role",
+            identity.arn
+        )),
+    }
+}
+
+/// A token for the region of each selector, `default` first.
+async fn tokens(
+    aws: &Aws,
+    keys: &Keys,
+    default: &str,
+    selectors: &[RegistrySelector],
+    role: Option<&str>,
+) -> Result<Vec<(String, Token)>> {
+    let mut regions: Vec<&str> = Vec::new();
+    for selector in selectors {
+        let region = match selector {
+            RegistrySelector::Host(host) => host.region().unwrap_or(default),
+            RegistrySelector::Account(_) => default,
+        };
+        if !regions.contains(&region) {
+            regions.push(region);
+        }
+    }
+    if regions.is_empty() {
+        regions.push(default);
+    }
+    let fetched = regions.into_iter().map(|region| async move {
+        let token = token::fetch(aws, region, keys.to_sdk(), role).await?;
+        Ok((region.to_owned(), token))
+    });
+    try_join_all(fetched).await
+}
+
+fn registries(
+    identity: &Identity,
+    default_region: &str,
+    selectors: &[RegistrySelector],
+    tokens: &[(String, Token)],
+    http: &HttpClient,
+) -> Result<Vec<Registry>> {
+    let token_of = |region: &str| {
+        tokens
+            .iter()
+            .find(|(of, _)| of == region)
+            .or(tokens.first())
+            .map(|(_, token)| token)
+            .ok_or_else(|| SessionError::BadEndpoint("no token".to_owned()))
+    };
+    let registry = |host: &RegistryHost, scheme: &str, region: &str, token: &Token| Registry {
+        login: RegistryLogin {
+            host: host.to_string(),
+            username: token.username.clone(),
+            password: token.password.clone(),
+        },
+        account: host.account().unwrap_or(&identity.account).clone(),
+        region: region.to_owned(),
+        expires_at: token.expires_at,
+        base_url: format!("{scheme}://{host}"),
+        http: http.clone(),
+    };
+    let own = |token: &Token| -> std::result::Result<(RegistryHost, String), SessionError> {
+        let endpoint = &token.proxy_endpoint;
+        let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+        let host = rest
+            .trim_end_matches('/')
+            .parse()
+            .map_err(|_| SessionError::BadEndpoint(endpoint.clone()))?;
+        Ok((host, scheme.to_owned()))
+    };
+    if selectors.is_empty() {
+        let token = token_of(default_region)?;
+        let (host, scheme) = own(token)?;
+        return Ok(vec![registry(&host, &scheme, default_region, token)]);
+    }
+    selectors
+        .iter()
+        .map(|selector| {
+            let region = match selector {
+                RegistrySelector::Host(host) => host.region().unwrap_or(default_region),
+                RegistrySelector::Account(_) => default_region,
+            };
+            let token = token_of(region)?;
+            let (own_host, own_scheme) = own(token)?;
+            Ok(match selector {
+                RegistrySelector::Host(host) if *host == own_host => {
+                    registry(host, &own_scheme, region, token)
+                }
+                RegistrySelector::Host(host) if host.is_loopback() => {
+                    registry(host, "http", region, token)
+                }
+                RegistrySelector::Host(host) => registry(host, "https", region, token),
+                RegistrySelector::Account(account) => {
+                    let host = own_host
+                        .for_account(account)
+                        .or_else(|| (*account == identity.account).then(|| own_host.clone()));
+                    let host = host.ok_or_else(|| SessionError::NoHostForAccount {
+                        account: account.clone(),
+                        own: identity.account.clone(),
+                        endpoint: token.proxy_endpoint.clone(),
+                    })?;
+                    registry(&host, &own_scheme, region, token)
+                }
+            })
+        })
+        .collect()
+}
+
+/// Only the registry decides, so a token that says it has expired is tried all the same.
+fn warn_of_expiry(registry: &Registry, console: &Console) {
+    match registry.expires_at {
+        Some(at) if at < SystemTime::now() => console.warn(format!(
+            "the ECR token for {} says that it expired at {}; trying it all the same (is this machine's clock right?)",
+            registry.login.host,
+            timestamp(at)
+        )),
+        Some(at) => console.detail(format!(
+            "the ECR token for {} is good until {}",
+            registry.login.host,
+            timestamp(at)
+        )),
+        None => {}
+    }
+}
+
+/// `time` in UTC, to the second, as in `2026-11-21T18:00:00Z`.
+pub(super) fn timestamp(time: SystemTime) -> String {
+    let seconds = DateTime::from(time).secs();
+    DateTime::from_secs(seconds)
+        .fmt(Format::DateTime)
+        .unwrap_or_else(|_| seconds.to_string())
+}

@@ -1,0 +1,81 @@
+//! The one HTTP client: AWS's services and registries are asked over the same connections, TLS stack,
+//! trust store and proxy settings (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
+//!
+//! What is asked, and what an answer means, is left to the rooms. The Docker daemon has a transport of its
+//! own (`docker::daemon`).
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+
+/// How long a connection may take to be there.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the first byte of an answer may take.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A shared client. Cloning it shares its connections.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    connector: SharedHttpConnector,
+}
+
+impl HttpClient {
+    /// A client with the settings of this process's environment.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            connector: SharedHttpConnector::new(LazyConnector(Arc::new(LazyLock::new(connector)))),
+        }
+    }
+
+    /// Sends `request`; the future resolves when the answer's headers are there.
+    pub fn send(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.connector.call(request)
+    }
+
+    /// The same client in the shape that AWS's service clients take.
+    #[must_use]
+    pub fn for_sdk(&self) -> SharedHttpClient {
+        let connector = self.connector.clone();
+        http_client_fn(move |_, _| connector.clone())
+    }
+}
+
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reading the machine's root certificates takes milliseconds: not before something is sent.
+#[derive(Clone, Debug)]
+struct LazyConnector(Arc<LazyLock<Connector>>);
+
+impl HttpConnector for LazyConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.0.call(request)
+    }
+}
+
+fn connector() -> Connector {
+    Connector::builder()
+        .connector_settings(
+            HttpConnectorSettings::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .build(),
+        )
+        .sleep_impl(TokioSleep::new())
+        .proxy_config(ProxyConfig::from_env())
+        .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+        .build()
+}

@@ -1,0 +1,296 @@
+//! The doing of a push: look what the tag holds, tag, push, and read the stream to its end.
+//!
+//! Registries are pushed to at the same time. In one repository the first tag goes first, so that its layers go
+//! up once; the others, which then only need their manifest, go together.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+
+use super::outcome::{Held, PushError, ReferenceOutcome, Refusal, Status, TargetOutcome};
+use super::plan::Plan;
+use crate::account::AccountId;
+use crate::docker::daemon::{Daemon, DaemonError, LocalImage, RegistryLogin};
+use crate::docker::events::{Event, PushStream};
+use crate::error::Failure;
+use crate::progress::{Progress, ReferenceProgress};
+use crate::registry::client::{RegistryClient, RegistryError, RemoteManifest};
+
+/// One registry to push to, with all that it takes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The login, which names the host.
+    pub login: RegistryLogin,
+    /// A client of the registry itself, for the look before the push.
+    pub client: RegistryClient,
+    /// The registry's account, where it is known.
+    pub account: Option<AccountId>,
+    /// The registry's region.
+    pub region: String,
+}
+
+/// A push that is about to be done.
+#[derive(Debug)]
+pub struct Push<'a> {
+    /// The daemon that has the image.
+    pub daemon: &'a Daemon,
+    /// The image's name or id there.
+    pub image: &'a str,
+    /// What the daemon says of it.
+    pub local: &'a LocalImage,
+    /// Repository and tags.
+    pub plan: &'a Plan,
+    /// The longest silence in the push stream.
+    pub idle_timeout: Duration,
+    /// Where progress is shown.
+    pub progress: &'a Progress,
+}
+
+impl Push<'_> {
+    /// Pushes to all of `targets`. Failures are part of the outcome.
+    pub async fn run(&self, targets: &[Target]) -> Vec<TargetOutcome> {
+        join_all(targets.iter().map(|target| self.target(target))).await
+    }
+
+    async fn target(&self, target: &Target) -> TargetOutcome {
+        let start = Instant::now();
+        let mut references = Vec::with_capacity(self.plan.tags.len());
+        if let Some((first, others)) = self.plan.tags.split_first() {
+            let first = self.reference(target, first.as_str()).await;
+            let not_tried = first
+                .result
+                .as_ref()
+                .err()
+                .filter(|error| error.concerns_repository())
+                .map(|error| (first.tag.clone(), error.exit_code()));
+            references.push(first);
+            references.extend(match not_tried {
+                Some((because, code)) => others
+                    .iter()
+                    .map(|tag| ReferenceOutcome {
+                        reference: self.name(target, tag.as_str()),
+                        tag: tag.to_string(),
+                        result: Err(PushError::NotTried {
+                            because: because.clone(),
+                            code,
+                        }),
+                        took: Duration::ZERO,
+                    })
+                    .collect(),
+                None => {
+                    join_all(
+                        others
+                            .iter()
+                            .map(|tag| self.reference(target, tag.as_str())),
+                    )
+                    .await
+                }
+            });
+        }
+        TargetOutcome {
+            host: target.login.host.clone(),
+            references,
+            took: start.elapsed(),
+        }
+    }
+
+    fn name(&self, target: &Target, tag: &str) -> String {
+        format!("{}/{}:{tag}", target.login.host, self.plan.repository)
+    }
+
+    async fn reference(&self, target: &Target, tag: &str) -> ReferenceOutcome {
+        let start = Instant::now();
+        let reference = self.name(target, tag);
+        let before = self.look(target, tag).await;
+        let result = match before.as_ref().filter(|remote| self.is_same(remote)) {
+            Some(remote) => Ok(held(remote)),
+            None => self.tag_and_push(target, tag, before.as_ref()).await,
+        };
+        let took = start.elapsed();
+        if let Ok(held) = &result {
+            let word = match held.status {
+                Status::Pushed => "pushed",
+                Status::Unchanged => "unchanged",
+            };
+            self.progress.note(format!(
+                "{word} {reference} ({}, {:.1} s)",
+                held.digest,
+                took.as_secs_f64()
+            ));
+        }
+        ReferenceOutcome {
+            reference,
+            tag: tag.to_owned(),
+            result,
+            took,
+        }
+    }
+
+    /// What the tag holds now. Not knowing is no reason not to push: the registry has the last word.
+    async fn look(&self, target: &Target, tag: &str) -> Option<RemoteManifest> {
+        let repository = self.plan.repository.as_str();
+        match target.client.manifest(repository, tag).await {
+            Ok(found) => found,
+            Err(error @ RegistryError::LoginRefused { .. }) => {
+                self.progress
+                    .detail(format!("{error}; the daemon will try"));
+                None
+            }
+            Err(error) => {
+                self.progress.detail(format!(
+                    "cannot tell what {repository}:{tag} holds: {error}"
+                ));
+                None
+            }
+        }
+    }
+
+    /// Whether the tag holds this very image. The classic image store knows an image by its config's digest, the
+    /// containerd store by the manifest's.
+    fn is_same(&self, remote: &RemoteManifest) -> bool {
+        let id = &self.local.id;
+        remote.config_digest.as_ref() == Some(id)
+            || remote.digest == *id
+            || self.local.digests.contains(&remote.digest)
+    }
+
+    async fn tag_and_push(
+        &self,
+        target: &Target,
+        tag: &str,
+        before: Option<&RemoteManifest>,
+    ) -> Result<Held, PushError> {
+        let repository = format!("{}/{}", target.login.host, self.plan.repository);
+        let reference = format!("{repository}:{tag}");
+        if self.image != reference {
+            self.daemon.tag(self.image, &repository, tag).await?;
+        }
+        self.progress.detail(format!("pushing {reference}"));
+        match self.stream(target, &repository, tag).await {
+            Ok(mut pushed) => {
+                if before.is_some_and(|before| before.digest == pushed.digest) {
+                    pushed.status = Status::Unchanged;
+                }
+                Ok(pushed)
+            }
+            Err(PushFault::Refused(message)) => self.refused(target, tag, before, message).await,
+            Err(PushFault::Other(error)) => Err(error),
+        }
+    }
+
+    /// A refusal of a taken tag may still be a success: then the tag holds this image, pushed by somebody else
+    /// since the look, or known to the daemon by its digest only now.
+    async fn refused(
+        &self,
+        target: &Target,
+        tag: &str,
+        before: Option<&RemoteManifest>,
+        message: String,
+    ) -> Result<Held, PushError> {
+        let refusal = Refusal::read(&message);
+        let mut holds = before.cloned();
+        if refusal == Refusal::TagTaken {
+            holds = self.look(target, tag).await.or(holds);
+            if let Some(remote) = holds.as_ref().filter(|remote| self.is_same(remote)) {
+                return Ok(held(remote));
+            }
+        }
+        Err(PushError::Refused {
+            refusal,
+            message,
+            repository: self.plan.repository.to_string(),
+            account: target.account.clone(),
+            region: target.region.clone(),
+            held: holds.map(|remote| remote.digest),
+        })
+    }
+
+    async fn stream(
+        &self,
+        target: &Target,
+        repository: &str,
+        tag: &str,
+    ) -> Result<Held, PushFault> {
+        let mut bytes = self
+            .daemon
+            .push(repository, tag, &target.login, self.idle_timeout);
+        let mut shown = self.progress.follow(&format!("{repository}:{tag}"));
+        let mut stream = PushStream::default();
+        let mut pushed = None;
+        loop {
+            let chunk = tokio::time::timeout(self.idle_timeout, bytes.next())
+                .await
+                .map_err(|_| PushError::Idle {
+                    idle: self.idle_timeout,
+                })?;
+            let Some(chunk) = chunk else { break };
+            for event in stream.feed(&chunk?)? {
+                self.take_in(event, &mut shown, &mut pushed)?;
+            }
+        }
+        pushed.filter(|_| !stream.is_cut()).ok_or_else(|| {
+            PushFault::Other(PushError::NoDigest {
+                inside_message: stream.is_cut(),
+            })
+        })
+    }
+
+    fn take_in(
+        &self,
+        event: Event,
+        shown: &mut ReferenceProgress,
+        pushed: &mut Option<Held>,
+    ) -> Result<(), PushFault> {
+        match event {
+            Event::Layer {
+                id,
+                status,
+                current,
+                total,
+            } => shown.layer(&id, &status, current, total),
+            Event::Status(text) => self.progress.detail(text),
+            Event::Digest { digest, size } => {
+                *pushed = Some(Held {
+                    digest,
+                    size,
+                    status: Status::Pushed,
+                });
+            }
+            Event::Narrowed => self.progress.warn(format!(
+                "the daemon holds '{}' for several platforms and pushed only the one whose content it has",
+                self.image
+            )),
+            Event::ContentMissing => self.progress.warn(format!(
+                "the daemon lacks the content of some platforms of '{}': whoever pulls for one of them will fail",
+                self.image
+            )),
+            Event::Failed(message) => return Err(PushFault::Refused(message)),
+        }
+        Ok(())
+    }
+}
+
+fn held(remote: &RemoteManifest) -> Held {
+    Held {
+        digest: remote.digest.clone(),
+        size: Some(remote.size),
+        status: Status::Unchanged,
+    }
+}
+
+/// A refusal whose meaning is still to be found out, or a failure that is clear.
+enum PushFault {
+    Refused(String),
+    Other(PushError),
+}
+
+impl<E: Into<PushError>> From<E> for PushFault {
+    fn from(error: E) -> Self {
+        match error.into() {
+            // Podman answers an early failure with an HTTP status, Docker with an event: they mean the same.
+            PushError::Daemon(DaemonError::Refused { message, .. }) => Self::Refused(message),
+            error => Self::Other(error),
+        }
+    }
+}
