@@ -166,10 +166,11 @@ impl AwsFailure {
             .raw_response()
             .map(|response| response.status().as_u16());
         let kind = match error {
-            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Kind::Unreachable,
+            // An answer that cannot be read is not AWS's: it comes from something on the way.
+            SdkError::TimeoutError(_)
+            | SdkError::DispatchFailure(_)
+            | SdkError::ResponseError(_) => Kind::Unreachable,
             SdkError::ServiceError(_) => kind_of(code.as_deref(), status),
-            // An answer that is not AWS's comes from something on the way.
-            SdkError::ResponseError(_) => Kind::Unreachable,
             _ => Kind::Other,
         };
         let message = match (error.message(), status) {
@@ -209,10 +210,9 @@ impl AwsFailure {
         let code = self.code.as_deref().unwrap_or_default();
         let text = match self.kind {
             Kind::Credentials => return Some(credentials_hint(code, &self.message)),
-            Kind::Unavailable => {
-                "AWS did not recover within three attempts; run the job again in a minute"
-                    .to_owned()
-            }
+            Kind::Unavailable => format!(
+                "AWS did not recover within {MAX_ATTEMPTS} attempts; run the job again in a minute"
+            ),
             Kind::Unreachable => format!(
                 "check that this machine reaches {} in {} (name resolution, HTTPS_PROXY and NO_PROXY, \
                  AWS_ENDPOINT_URL, a firewall, root certificates), and that the region is spelled right",

@@ -3,6 +3,11 @@
 //! Every option that a CI job may want to set has an environment variable `CROSSDOCK_<NAME>`; a flag beats it,
 //! and a blank variable counts as unset.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "clap prints these texts as they are: backticks would be seen"
+)]
+
 use clap::builder::Resettable;
 use clap::{
     Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,

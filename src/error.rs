@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::secret::redact;
+
 /// The exit codes of DESIGN.md, a public contract: usable in GitLab's `allow_failure:exit_codes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -49,33 +51,44 @@ pub trait Failure: std::error::Error + Send + Sync + 'static {
     }
 }
 
-/// Any room's failure on its way to `main`.
-#[derive(Debug)]
-pub struct Error(Box<dyn Failure>);
+/// Any room's failure on its way to `main`, in words.
+///
+/// The words are made, and cleared of secrets, where the failure becomes an `Error`: later, when it is shown, the
+/// secrets that a peer may have echoed into it are dropped already and could not be recognised.
+#[derive(Clone, Debug)]
+pub struct Error {
+    exit_code: ExitCode,
+    message: String,
+    hint: Option<String>,
+}
 
 impl Error {
     /// The exit code for the process.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        self.0.exit_code()
+        self.exit_code
     }
 
     /// What the user should do next.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        self.0.hint()
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        formatter.write_str(&self.message)
     }
 }
 
 impl<F: Failure> From<F> for Error {
     fn from(failure: F) -> Self {
-        Self(Box::new(failure))
+        Self {
+            exit_code: failure.exit_code(),
+            message: redact(&failure.to_string()).into_owned(),
+            hint: failure.hint().map(|hint| redact(&hint).into_owned()),
+        }
     }
 }
 

@@ -94,6 +94,8 @@ struct Layer {
     current: u64,
     total: u64,
     is_done: bool,
+    /// The seconds of the countdown to the next try, while there is one.
+    retry_in: Option<u64>,
 }
 
 impl ReferenceProgress {
@@ -102,17 +104,21 @@ impl ReferenceProgress {
         let layer = self.layers.entry(id.to_owned()).or_default();
         layer.total = total.unwrap_or(layer.total);
         layer.current = current.unwrap_or(layer.current).min(layer.total);
-        if status == "Pushed"
-            || status == "Layer already exists"
+        if matches!(status, "Pushed" | "Layer already exists" | "Unavailable")
             || status.starts_with("Mounted from")
         {
             layer.is_done = true;
             layer.current = layer.total;
         }
-        if status.starts_with("Retrying") {
+        let retry_in = status
+            .strip_prefix("Retrying in ")
+            .and_then(|rest| rest.split(' ').next()?.parse().ok());
+        // The daemon counts down second by second; each countdown is worth one line.
+        if retry_in > layer.retry_in {
             self.progress
                 .detail(format!("{}: layer {id}: {status}", self.reference));
         }
+        layer.retry_in = retry_in;
         self.show();
     }
 
@@ -129,12 +135,15 @@ impl ReferenceProgress {
         if self.last_line.elapsed() < LINE_INTERVAL {
             return;
         }
+        let bytes = if total > 0 {
+            format!(", {} of {}", DecimalBytes(current), DecimalBytes(total))
+        } else {
+            String::new()
+        };
         let text = format!(
-            "{}: {done} of {} layers, {} of {}",
+            "{}: {done} of {} layers{bytes}",
             self.reference,
-            self.layers.len(),
-            DecimalBytes(current),
-            DecimalBytes(total)
+            self.layers.len()
         );
         if text != self.last_text {
             self.progress.note(&text);

@@ -11,6 +11,7 @@ use crate::docker::endpoint::Endpoint;
 use crate::docker::login_store::{self, Place, shadowed_hosts};
 use crate::environment::Environment;
 use crate::error::{ExitCode, Failure, Result};
+use crate::registry::client::RegistryClient;
 use crate::settings::{LoginSettings, Verify};
 
 /// `--verify daemon` where none is configured.
@@ -117,7 +118,7 @@ async fn verify(
         None if verify == Verify::Never => Ok("never"),
         None => {
             let clients: Vec<_> = registries.map(Registry::client).collect();
-            try_join_all(clients.iter().map(|client| client.verify())).await?;
+            try_join_all(clients.iter().map(RegistryClient::verify)).await?;
             Ok("registry")
         }
     }

@@ -11,6 +11,7 @@ use crate::console::Console;
 use crate::docker::daemon::{Daemon, LocalImage};
 use crate::docker::endpoint::Endpoint;
 use crate::ecr::host::{RegistryHost, RegistrySelector};
+use crate::ecr::repository::Tag;
 use crate::environment::Environment;
 use crate::error::{Failure, Result};
 use crate::progress::Progress;
@@ -155,7 +156,7 @@ fn print_plan(
                     })
                 })
                 .collect();
-            let tags: Vec<_> = plan.tags.iter().map(|tag| tag.as_str()).collect();
+            let tags: Vec<_> = plan.tags.iter().map(Tag::as_str).collect();
             let mut target = target_json(registry, plan);
             target["tags"] = json!(tags);
             target["references"] = json!(references);

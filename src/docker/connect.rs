@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error as BollardError;
+use bollard::models::SystemVersion;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 use super::daemon::Daemon;
@@ -19,7 +20,7 @@ use crate::error::{ExitCode, Failure};
 /// The limit on one answer, in seconds; a push has its own.
 const ANSWER_TIMEOUT: u64 = 60;
 /// The limit on one look at whether the daemon is there.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -145,7 +146,7 @@ pub async fn connect(
     let mut told = false;
     loop {
         let obstacle = match attempt(&endpoint.transport).await {
-            Ok(docker) => return Ok(Daemon::new(docker, endpoint)),
+            Ok((docker, is_podman)) => return Ok(Daemon::new(docker, endpoint, is_podman)),
             Err(obstacle) => obstacle,
         };
         let waited = start.elapsed();
@@ -165,15 +166,25 @@ pub async fn connect(
     }
 }
 
-async fn attempt(transport: &Transport) -> Result<Docker, Obstacle> {
+/// Podman calls its first component so; Docker calls it "Engine" (`SystemVersion`, Docker Engine API).
+fn is_podman(version: &SystemVersion) -> bool {
+    version
+        .components
+        .iter()
+        .flatten()
+        .any(|component| component.name.starts_with("Podman"))
+}
+
+/// A client that was answered, and whether it was podman that answered.
+async fn attempt(transport: &Transport) -> Result<(Docker, bool), Obstacle> {
     let docker = client(transport)?;
     // ssh needs longer than a socket to be there: its own limits apply.
     let limit = match transport {
         Transport::Ssh(_) => Duration::from_secs(ANSWER_TIMEOUT),
-        _ => PING_TIMEOUT,
+        _ => LOOK_TIMEOUT,
     };
-    match tokio::time::timeout(limit, docker.ping()).await {
-        Ok(Ok(_)) => Ok(docker),
+    match tokio::time::timeout(limit, docker.version()).await {
+        Ok(Ok(version)) => Ok((docker, is_podman(&version))),
         Ok(Err(error)) => Err(obstacle(&error)),
         Err(_) => Err(Obstacle::NoAnswer),
     }
@@ -213,7 +224,7 @@ fn client(transport: &Transport) -> Result<Docker, Obstacle> {
             Docker::connect_with_ssh(url, ANSWER_TIMEOUT, API_DEFAULT_VERSION, None)
         }
     }
-    .map_err(|error| Obstacle::Certificate(causes(&error)))
+    .map_err(|error| obstacle(&error))
 }
 
 fn obstacle(error: &BollardError) -> Obstacle {
@@ -222,8 +233,10 @@ fn obstacle(error: &BollardError) -> Obstacle {
     {
         return Obstacle::TlsExpected;
     }
-    if matches!(error, BollardError::RequestTimeoutError) {
-        return Obstacle::NoAnswer;
+    match error {
+        BollardError::RequestTimeoutError => return Obstacle::NoAnswer,
+        BollardError::SocketNotFoundError(_) => return Obstacle::NoSocket,
+        _ => {}
     }
     let text = causes(error);
     let says = |sign: &str| text.contains(sign);

@@ -18,6 +18,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Uri};
 
 use super::endpoint::Endpoint;
+use super::events::failure_in;
 use crate::aws::causes;
 use crate::error::{ExitCode, Failure};
 use crate::secret::Secret;
@@ -51,7 +52,8 @@ impl RegistryLogin {
 pub struct LocalImage {
     /// Its id: the config's digest in the classic image store, the manifest's or index's in containerd's.
     pub id: String,
-    /// Manifest digests under which a registry is known to hold it.
+    /// Manifest digests by which the daemon knows it, each that of this very content: from a push or a pull in the
+    /// classic store, from tagging alone in containerd's.
     pub digests: Vec<String>,
     /// Its size in bytes, uncompressed.
     pub size: Option<u64>,
@@ -84,6 +86,16 @@ pub enum DaemonError {
         /// The daemon's words.
         message: String,
     },
+    /// No answer within the limit.
+    #[error("the Docker daemon at {endpoint} did not answer within {} s when asked to {attempt}", limit.as_secs())]
+    Silent {
+        /// What was attempted.
+        attempt: String,
+        /// The daemon.
+        endpoint: Endpoint,
+        /// The limit.
+        limit: Duration,
+    },
     /// The connection failed in the middle.
     #[error("lost the Docker daemon at {endpoint} while trying to {attempt}: {message}")]
     Lost {
@@ -101,7 +113,7 @@ impl Failure for DaemonError {
         match self {
             Self::LoginRefused { .. } => ExitCode::LoginRefused,
             Self::NoImage { .. } | Self::Refused { .. } => ExitCode::PushFailed,
-            Self::Lost { .. } => ExitCode::NoDaemon,
+            Self::Silent { .. } | Self::Lost { .. } => ExitCode::NoDaemon,
         }
     }
 
@@ -113,7 +125,7 @@ impl Failure for DaemonError {
                  with docker:dind each job has an empty daemon of its own"
                     .to_owned(),
             ),
-            Self::Refused { .. } | Self::Lost { .. } => None,
+            Self::Refused { .. } | Self::Silent { .. } | Self::Lost { .. } => None,
         }
     }
 }
@@ -121,6 +133,9 @@ impl Failure for DaemonError {
 fn login_hint(message: &str) -> String {
     if message.contains("400 Bad Request") {
         "an ECR registry answers 400 to a token of another region: compare --region with the registry's host"
+    } else if message.contains("HTTP response to HTTPS client") {
+        "the registry speaks plain HTTP and the daemon wants TLS: podman takes insecure registries for pushes, not \
+         for this check; '--verify registry' or '--verify never' does without the daemon"
     } else if message.contains("x509") || message.contains("tls:") {
         "the daemon does not trust the registry's certificate: give the CA to the daemon (/etc/docker/certs.d)"
     } else if ["dial tcp", "no such host", "timeout", "deadline exceeded"]
@@ -139,18 +154,30 @@ fn login_hint(message: &str) -> String {
 pub struct Daemon {
     docker: Docker,
     endpoint: Endpoint,
+    is_podman: bool,
 }
 
 impl Daemon {
     /// A daemon over a client that was seen to work; `docker::connect` makes it.
-    pub(super) fn new(docker: Docker, endpoint: Endpoint) -> Self {
-        Self { docker, endpoint }
+    pub(super) fn new(docker: Docker, endpoint: Endpoint, is_podman: bool) -> Self {
+        Self {
+            docker,
+            endpoint,
+            is_podman,
+        }
     }
 
     /// Where it is.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Whether it is podman, which says nothing while it pushes (5.x not even the answer's headers), and whose
+    /// manifest sizes are not the registry's. Seen on 4.3 and 5.4: `tests/fixtures/push-streams/README.md`.
+    #[must_use]
+    pub fn is_podman(&self) -> bool {
+        self.is_podman
     }
 
     /// Lets the daemon log in to the registry, over the network path that its pushes take.
@@ -259,20 +286,27 @@ impl Daemon {
 
     fn failed(&self, attempt: String, error: BollardError) -> DaemonError {
         match error {
-            BollardError::DockerResponseServerError { message, .. } => {
-                DaemonError::Refused { attempt, message }
-            }
+            BollardError::DockerResponseServerError { message, .. } => DaemonError::Refused {
+                attempt,
+                // Podman 5 puts a message of the push stream into the body of its HTTP error.
+                message: failure_in(&message).unwrap_or(message),
+            },
             error => self.lost(attempt, &error),
         }
     }
 
     fn lost(&self, attempt: String, error: &BollardError) -> DaemonError {
-        DaemonError::Lost {
-            attempt,
-            endpoint: self.endpoint.clone(),
-            message: match error {
-                BollardError::RequestTimeoutError => "no answer within the time limit".to_owned(),
-                error => causes(error),
+        let endpoint = self.endpoint.clone();
+        match error {
+            BollardError::RequestTimeoutError => DaemonError::Silent {
+                attempt,
+                endpoint,
+                limit: self.docker.timeout(),
+            },
+            error => DaemonError::Lost {
+                attempt,
+                endpoint,
+                message: causes(error),
             },
         }
     }

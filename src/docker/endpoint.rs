@@ -231,9 +231,7 @@ fn from_context(name: &str, named_by: &str, config_dir: &Path) -> Result<Endpoin
         named_by: named_by.to_owned(),
         reason,
     };
-    let id = Sha256::digest(name.as_bytes())
-        .iter()
-        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let id = hex::encode(Sha256::digest(name.as_bytes()));
     let store = config_dir.join("contexts");
     let path = store.join("meta").join(&id).join("meta.json");
     let bytes =
@@ -351,9 +349,7 @@ mod tests {
     fn contexts_come_from_the_store() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, json: &str| {
-            let id = Sha256::digest(name.as_bytes())
-                .iter()
-                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+            let id = hex::encode(Sha256::digest(name.as_bytes()));
             let meta = dir.path().join("contexts/meta").join(id);
             std::fs::create_dir_all(&meta).unwrap();
             std::fs::write(meta.join("meta.json"), json).unwrap();

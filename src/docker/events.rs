@@ -36,7 +36,7 @@ pub enum Event {
     },
     /// The image store held other platforms too, and pushed only one.
     Narrowed,
-    /// The image store pushed an index although it lacks the content of some of its platforms.
+    /// The image store lacks some of the image's content; a failure follows.
     ContentMissing,
     /// The push failed.
     Failed(String),
@@ -132,6 +132,16 @@ impl PushStream {
     pub fn is_cut(&self) -> bool {
         self.pending.iter().any(|byte| !byte.is_ascii_whitespace())
     }
+}
+
+/// The failure in `body`, if it is a message of the push stream.
+#[must_use]
+pub fn failure_in(body: &str) -> Option<String> {
+    let events = PushStream::default().feed(body.as_bytes()).ok()?;
+    events.into_iter().find_map(|event| match event {
+        Event::Failed(message) => Some(message),
+        _ => None,
+    })
 }
 
 fn events_of(message: Message) -> Vec<Event> {

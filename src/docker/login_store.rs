@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::config_file::{ConfigFile, FileError, FolderLock, JsonFile};
+use super::config_file::{ConfigFile, FILE_NAME};
 use super::daemon::RegistryLogin;
 use super::helper::{Helper, HelperError, HelperLogin};
+use super::json_file::{FileError, FolderLock, JsonFile};
 use crate::error::{ExitCode, Failure};
 use crate::secret::Secret;
 
@@ -116,7 +117,7 @@ pub async fn store(
     }))
     .await?;
 
-    let lock = FolderLock::acquire(dir).await?;
+    let lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
     let mut config = ConfigFile::read(dir)?;
     let mut record = read_record(dir)?;
     let mut into_file = false;
@@ -163,7 +164,7 @@ pub async fn forget(
     if !dir.join(RECORD_NAME).exists() {
         return Ok(Vec::new());
     }
-    let _lock = FolderLock::acquire(dir).await?;
+    let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
     let mut config = ConfigFile::read(dir)?;
     let mut record = read_record(dir)?;
     let ours: Vec<_> = record
@@ -212,7 +213,7 @@ pub fn shadowed_hosts<'a>(docker_auth_config: &str, hosts: &[&'a str]) -> Vec<&'
     #[derive(Deserialize)]
     struct AuthConfig {
         #[serde(default)]
-        auths: BTreeMap<String, serde::de::IgnoredAny>,
+        auths: BTreeMap<String, serde_json::Value>,
     }
     let Ok(config) = serde_json::from_str::<AuthConfig>(docker_auth_config) else {
         return Vec::new();
@@ -264,11 +265,7 @@ fn auth_of(username: &str, password: &Secret) -> Secret {
 }
 
 fn sha256_of(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .fold(String::with_capacity(64), |hex, byte| {
-            format!("{hex}{byte:02x}")
-        })
+    hex::encode(Sha256::digest(text.as_bytes()))
 }
 
 /// An entry of `auths` the way that Docker lays it out.

@@ -9,4 +9,5 @@ pub mod daemon;
 pub mod endpoint;
 pub mod events;
 pub mod helper;
+pub mod json_file;
 pub mod login_store;

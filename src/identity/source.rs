@@ -77,13 +77,19 @@ pub enum SourceError {
     #[error("{error} (asked for by {named_by})")]
     NamedProfile {
         /// The fault.
-        error: ProfileError,
+        error: Box<ProfileError>,
         /// The option or variable.
         named_by: String,
     },
     /// The shared files or the default profile are at fault.
     #[error(transparent)]
-    Profile(#[from] ProfileError),
+    Profile(Box<ProfileError>),
+}
+
+impl From<ProfileError> for SourceError {
+    fn from(error: ProfileError) -> Self {
+        Self::Profile(Box::new(error))
+    }
 }
 
 impl Failure for SourceError {
@@ -179,7 +185,7 @@ async fn profile_source(
     let profiles = Profiles::load(files.clone()).await?;
     from_profile(&profiles, name, environment).map_err(|error| match named {
         Some(named) => SourceError::NamedProfile {
-            error,
+            error: Box::new(error),
             named_by: named.named_by.clone(),
         },
         None => error.into(),

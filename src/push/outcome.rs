@@ -56,6 +56,8 @@ pub struct TargetOutcome {
 pub enum Refusal {
     /// The tag is immutable and taken.
     TagTaken,
+    /// The manifest was refused and the reason was lost on the way: the tag may be immutable and taken.
+    ManifestRefused,
     /// There is no such repository.
     NoRepository,
     /// The connection ended without a word: what ECR does, too, when there is no such repository.
@@ -75,28 +77,39 @@ impl Refusal {
     ///
     /// Sources: error codes of the OCI Distribution Specification; "Troubleshooting errors with Docker commands",
     /// Amazon ECR User Guide.
+    ///
+    /// The forms of each daemon are recorded in `tests/fixtures/push-streams`. The name of the repository, which is
+    /// part of many messages, must not be read as a word of the registry's.
     #[must_use]
-    pub fn read(message: &str) -> Self {
-        let lower = message.to_lowercase();
+    pub fn read(message: &str, repository: &str) -> Self {
+        let lower = message.to_lowercase().replace(repository, "REPOSITORY");
         let says = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
-        if says(&["is immutable", "tag invalid", "tag_invalid"]) {
-            Self::TagTaken
-        } else if says(&["name unknown", "name_unknown", "repository does not exist"])
-            || (lower.contains("repository with name") && lower.contains("does not exist"))
-        {
-            Self::NoRepository
-        } else if says(&[
+        // Before all others: containerd puts "repository does not exist" into the same message.
+        if says(&[
             "no basic auth",
-            "unauthorized",
-            "authentication required",
+            "authorization failed",
             "authorization token",
         ]) {
+            Self::LoginRefused
+        } else if says(&["is immutable", "tag invalid", "tag_invalid"]) {
+            Self::TagTaken
+        } else if lower.contains("put request to") && lower.ends_with("400 bad request") {
+            Self::ManifestRefused
+        } else if says(&["name unknown", "name_unknown"])
+            || (lower.contains("repository with name") && lower.contains("does not exist"))
+            || (lower.contains("/blobs/uploads") && lower.ends_with("404 not found"))
+        {
+            Self::NoRepository
+        } else if says(&["unauthorized", "authentication required"]) {
             Self::LoginRefused
         } else if says(&[
             "is not authorized to perform",
             "denied:",
+            "is denied",
             "access denied",
             "403 forbidden",
+            "403 (forbidden)",
+            "statuscode: 403",
         ]) {
             Self::Denied
         } else if says(&["toomanyrequests", "too many requests", "rate exceeded"]) {
@@ -246,7 +259,7 @@ fn refusal_hint(
              with the registry's host"
         )),
         Refusal::Throttled => Some("the registry limits the rate: push again later".to_owned()),
-        Refusal::Other => None,
+        Refusal::ManifestRefused | Refusal::Other => None,
     }
 }
 
@@ -369,6 +382,11 @@ mod tests {
                 Refusal::LoginRefused,
             ),
             ("toomanyrequests: Rate exceeded", Refusal::Throttled),
+            (
+                "unexpected status from POST request to http://h/v2/unauthorized-eof/blobs/uploads/: 500 Internal \
+                 Server Error",
+                Refusal::Other,
+            ),
             ("EOF", Refusal::Eof),
             ("Put \"https://h/v2/r/blobs\": EOF", Refusal::Eof),
             (
@@ -376,7 +394,11 @@ mod tests {
                 Refusal::Other,
             ),
         ] {
-            assert_eq!(Refusal::read(message), refusal, "{message}");
+            assert_eq!(
+                Refusal::read(message, "unauthorized-eof"),
+                refusal,
+                "{message}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Registries are pushed to at the same time. In one repository the first tag goes first, so that its layers go
 //! up once; the others, which then only need their manifest, go together.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -16,6 +17,9 @@ use crate::docker::events::{Event, PushStream};
 use crate::error::Failure;
 use crate::progress::{Progress, ReferenceProgress};
 use crate::registry::client::{RegistryClient, RegistryError, RemoteManifest};
+
+/// Podman is silent until a push is done, so its silence means nothing before so long.
+const PODMAN_PATIENCE: Duration = Duration::from_hours(1);
 
 /// One registry to push to, with all that it takes.
 #[derive(Clone, Debug)]
@@ -175,7 +179,7 @@ impl Push<'_> {
                 Ok(pushed)
             }
             Err(PushFault::Refused(message)) => self.refused(target, tag, before, message).await,
-            Err(PushFault::Other(error)) => Err(error),
+            Err(PushFault::Other(error)) => Err(*error),
         }
     }
 
@@ -188,12 +192,14 @@ impl Push<'_> {
         before: Option<&RemoteManifest>,
         message: String,
     ) -> Result<Held, PushError> {
-        let refusal = Refusal::read(&message);
+        let mut refusal = Refusal::read(&message, self.plan.repository.as_str());
         let mut holds = before.cloned();
-        if refusal == Refusal::TagTaken {
+        if matches!(refusal, Refusal::TagTaken | Refusal::ManifestRefused) {
             holds = self.look(target, tag).await.or(holds);
-            if let Some(remote) = holds.as_ref().filter(|remote| self.is_same(remote)) {
-                return Ok(held(remote));
+            match &holds {
+                Some(remote) if self.is_same(remote) => return Ok(held(remote)),
+                Some(_) => refusal = Refusal::TagTaken,
+                None => {}
             }
         }
         Err(PushError::Refused {
@@ -212,27 +218,30 @@ impl Push<'_> {
         repository: &str,
         tag: &str,
     ) -> Result<Held, PushFault> {
-        let mut bytes = self
-            .daemon
-            .push(repository, tag, &target.login, self.idle_timeout);
+        let idle = if self.daemon.is_podman() {
+            self.idle_timeout.max(PODMAN_PATIENCE)
+        } else {
+            self.idle_timeout
+        };
+        let mut bytes = self.daemon.push(repository, tag, &target.login, idle);
         let mut shown = self.progress.follow(&format!("{repository}:{tag}"));
         let mut stream = PushStream::default();
+        let mut news = News::new(idle);
         let mut pushed = None;
         loop {
-            let chunk = tokio::time::timeout(self.idle_timeout, bytes.next())
+            let chunk = tokio::time::timeout_at(news.deadline(), bytes.next())
                 .await
-                .map_err(|_| PushError::Idle {
-                    idle: self.idle_timeout,
-                })?;
+                .map_err(|_| PushError::Idle { idle })?;
             let Some(chunk) = chunk else { break };
             for event in stream.feed(&chunk?)? {
+                news.take_in(&event);
                 self.take_in(event, &mut shown, &mut pushed)?;
             }
         }
         pushed.filter(|_| !stream.is_cut()).ok_or_else(|| {
-            PushFault::Other(PushError::NoDigest {
+            PushFault::Other(Box::new(PushError::NoDigest {
                 inside_message: stream.is_cut(),
-            })
+            }))
         })
     }
 
@@ -253,21 +262,53 @@ impl Push<'_> {
             Event::Digest { digest, size } => {
                 *pushed = Some(Held {
                     digest,
-                    size,
+                    size: size.filter(|_| !self.daemon.is_podman()),
                     status: Status::Pushed,
                 });
             }
             Event::Narrowed => self.progress.warn(format!(
-                "the daemon holds '{}' for several platforms and pushed only the one whose content it has",
+                "the daemon holds '{}' for several platforms and pushed only the one that it runs on",
                 self.image
             )),
             Event::ContentMissing => self.progress.warn(format!(
-                "the daemon lacks the content of some platforms of '{}': whoever pulls for one of them will fail",
+                "the daemon does not have all of the content of '{}': was it pulled for another platform?",
                 self.image
             )),
             Event::Failed(message) => return Err(PushFault::Refused(message)),
         }
         Ok(())
+    }
+}
+
+/// When the stream last told something new. The containerd image store repeats each layer's state ten times a second,
+/// also when nothing moves, so a line that says what the last one said is silence.
+struct News {
+    idle: Duration,
+    since: tokio::time::Instant,
+    layers: HashMap<String, Event>,
+}
+
+impl News {
+    fn new(idle: Duration) -> Self {
+        Self {
+            idle,
+            since: tokio::time::Instant::now(),
+            layers: HashMap::new(),
+        }
+    }
+
+    fn take_in(&mut self, event: &Event) {
+        if let Event::Layer { id, .. } = event {
+            if self.layers.get(id) == Some(event) {
+                return;
+            }
+            self.layers.insert(id.clone(), event.clone());
+        }
+        self.since = tokio::time::Instant::now();
+    }
+
+    fn deadline(&self) -> tokio::time::Instant {
+        self.since + self.idle
     }
 }
 
@@ -282,7 +323,7 @@ fn held(remote: &RemoteManifest) -> Held {
 /// A refusal whose meaning is still to be found out, or a failure that is clear.
 enum PushFault {
     Refused(String),
-    Other(PushError),
+    Other(Box<PushError>),
 }
 
 impl<E: Into<PushError>> From<E> for PushFault {
@@ -290,7 +331,10 @@ impl<E: Into<PushError>> From<E> for PushFault {
         match error.into() {
             // Podman answers an early failure with an HTTP status, Docker with an event: they mean the same.
             PushError::Daemon(DaemonError::Refused { message, .. }) => Self::Refused(message),
-            error => Self::Other(error),
+            PushError::Daemon(DaemonError::Silent { limit, .. }) => {
+                Self::Other(Box::new(PushError::Idle { idle: limit }))
+            }
+            error => Self::Other(Box::new(error)),
         }
     }
 }

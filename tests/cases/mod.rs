@@ -1,0 +1,13 @@
+//! The cases, by topic.
+
+mod config_file;
+mod daemon;
+mod denial;
+mod identity;
+mod layout;
+mod login;
+mod push;
+mod recorded;
+mod secrets;
+mod streams;
+mod usage;
