@@ -73,7 +73,7 @@ impl Obstacle {
             | Self::TlsUnexpected
             | Self::Certificate(_) => false,
             // A proxy in front of a starting daemon resets connections; ssh fails for reasons that stay.
-            Self::Other(_) => !matches!(transport, Transport::Ssh(_)),
+            Self::Other(_) => !matches!(transport, Transport::Ssh { .. }),
         }
     }
 }
@@ -124,6 +124,9 @@ impl Failure for ConnectError {
             Obstacle::NoCertificates(_) => {
                 "docker:dind writes them when the service and the job share the /certs/client volume and \
                  DOCKER_TLS_CERTDIR is /certs for both"
+            }
+            Obstacle::Other(_) if matches!(self.endpoint.transport, Transport::Ssh { .. }) => {
+                "'ssh HOST docker version' must work without a question: key, known_hosts, and docker on the other side"
             }
             Obstacle::Other(_) => "check DOCKER_HOST and the daemon's log",
         };
@@ -180,7 +183,7 @@ async fn attempt(transport: &Transport) -> Result<(Docker, bool), Obstacle> {
     let docker = client(transport)?;
     // ssh needs longer than a socket to be there: its own limits apply.
     let limit = match transport {
-        Transport::Ssh(_) => Duration::from_secs(ANSWER_TIMEOUT),
+        Transport::Ssh { .. } => Duration::from_secs(ANSWER_TIMEOUT),
         _ => LOOK_TIMEOUT,
     };
     match tokio::time::timeout(limit, docker.version()).await {
@@ -220,9 +223,7 @@ fn client(transport: &Transport) -> Result<Docker, Obstacle> {
                 API_DEFAULT_VERSION,
             )
         }
-        Transport::Ssh(url) => {
-            Docker::connect_with_ssh(url, ANSWER_TIMEOUT, API_DEFAULT_VERSION, None)
-        }
+        Transport::Ssh { target, .. } => target.client(ANSWER_TIMEOUT, API_DEFAULT_VERSION),
     }
     .map_err(|error| obstacle(&error))
 }

@@ -76,7 +76,7 @@ pub enum DaemonError {
         /// The image.
         image: String,
         /// The daemon.
-        endpoint: Endpoint,
+        endpoint: Box<Endpoint>,
     },
     /// Any other refusal.
     #[error("the Docker daemon could not {attempt}: {message}")]
@@ -92,7 +92,7 @@ pub enum DaemonError {
         /// What was attempted.
         attempt: String,
         /// The daemon.
-        endpoint: Endpoint,
+        endpoint: Box<Endpoint>,
         /// The limit.
         limit: Duration,
     },
@@ -102,7 +102,7 @@ pub enum DaemonError {
         /// What was attempted.
         attempt: String,
         /// The daemon.
-        endpoint: Endpoint,
+        endpoint: Box<Endpoint>,
         /// What happened.
         message: String,
     },
@@ -217,7 +217,7 @@ impl Daemon {
                     status_code: 404, ..
                 } => DaemonError::NoImage {
                     image: image.to_owned(),
-                    endpoint: self.endpoint.clone(),
+                    endpoint: Box::new(self.endpoint.clone()),
                 },
                 error => self.failed(format!("inspect '{image}'"), error),
             })?;
@@ -296,7 +296,7 @@ impl Daemon {
     }
 
     fn lost(&self, attempt: String, error: &BollardError) -> DaemonError {
-        let endpoint = self.endpoint.clone();
+        let endpoint = Box::new(self.endpoint.clone());
         match error {
             BollardError::RequestTimeoutError => DaemonError::Silent {
                 attempt,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::ssh::SshTarget;
 use crate::environment::Environment;
 use crate::error::{ExitCode, Failure};
 
@@ -31,8 +32,13 @@ pub enum Transport {
         /// The folder with `ca.pem`, `cert.pem` and `key.pem`.
         certificates: PathBuf,
     },
-    /// `docker system dial-stdio` at the other end of an ssh connection; the whole URL.
-    Ssh(String),
+    /// `docker system dial-stdio` at the other end of an ssh connection.
+    Ssh {
+        /// The URL as it was given.
+        url: String,
+        /// What ssh is called with.
+        target: SshTarget,
+    },
 }
 
 /// A daemon's address and who named it.
@@ -50,7 +56,7 @@ impl fmt::Display for Endpoint {
             Transport::Unix(path) => write!(formatter, "unix://{}", path.display()),
             Transport::Tcp(address) => write!(formatter, "tcp://{address}"),
             Transport::Tls { address, .. } => write!(formatter, "tcp://{address} with TLS"),
-            Transport::Ssh(url) => formatter.write_str(url),
+            Transport::Ssh { url, .. } => formatter.write_str(url),
         }?;
         write!(formatter, " (from {})", self.named_by)
     }
@@ -183,7 +189,10 @@ fn transport(url: &str, certificates: Option<PathBuf>) -> Option<Transport> {
     }
     match scheme {
         "unix" => Some(Transport::Unix(PathBuf::from(rest))),
-        "ssh" => Some(Transport::Ssh(url.to_owned())),
+        "ssh" => SshTarget::parse(url).map(|target| Transport::Ssh {
+            url: url.to_owned(),
+            target,
+        }),
         "tcp" | "http" | "https" => {
             let address = rest.trim_end_matches('/');
             if address.is_empty() || address.contains('/') {
@@ -321,7 +330,10 @@ mod tests {
                 "ssh://me@far",
                 "",
                 "",
-                Transport::Ssh("ssh://me@far".into()),
+                Transport::Ssh {
+                    url: "ssh://me@far".to_owned(),
+                    target: SshTarget::parse("ssh://me@far").unwrap(),
+                },
             ),
         ] {
             assert_eq!(

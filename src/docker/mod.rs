@@ -11,3 +11,4 @@ pub mod events;
 pub mod helper;
 pub mod json_file;
 pub mod login_store;
+pub mod ssh;

@@ -9,5 +9,6 @@ mod login;
 mod push;
 mod recorded;
 mod secrets;
+mod ssh;
 mod streams;
 mod usage;

@@ -74,6 +74,9 @@ def missing_packages() -> list[str]:
         "openssl": shutil.which("openssl"),
         # Debian's python3 has venv, but not what it needs to work.
         "python3-venv": (VENV / "stamp").exists() or importlib.util.find_spec("ensurepip"),
+        # For the case of a daemon behind ssh; the tests start their own sshd.
+        "openssh-server": os.path.exists("/usr/sbin/sshd"),
+        "openssh-client": shutil.which("ssh"),
         "docker.io": shutil.which("dockerd") or foreign_docker(),
     }
     return [package for package, found in wanted.items() if not found]
