@@ -12,6 +12,7 @@ use clap::builder::Resettable;
 use clap::{
     Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
+use clap_complete::Shell;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -57,11 +58,27 @@ pub enum Action {
     Push(PushArgs),
     /// Forget the Docker logins that 'login' stored, and no others
     Logout(LogoutArgs),
+    /// Print a script that completes crossdock's options in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// Arguments of `login`.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
+    /// Who checks the login before it is stored [default: daemon, or registry where no daemon is configured]
+    #[arg(long, value_enum, env = "CROSSDOCK_VERIFY")]
+    pub verify: Option<VerifyArg>,
+
+    /// The form of the result on stdout
+    #[arg(long, value_enum, env = "CROSSDOCK_OUTPUT", default_value_t)]
+    pub output: OutputArg,
+
     /// Whose credentials, which role.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -71,14 +88,6 @@ pub struct LoginArgs {
     /// Which daemon and config file.
     #[command(flatten)]
     pub docker: DockerArgs,
-
-    /// Who checks the login before it is stored [default: daemon, or registry where no daemon is configured]
-    #[arg(long, value_enum, env = "CROSSDOCK_VERIFY")]
-    pub verify: Option<VerifyArg>,
-
-    /// The form of the result on stdout
-    #[arg(long, value_enum, env = "CROSSDOCK_OUTPUT", default_value_t)]
-    pub output: OutputArg,
 }
 
 /// Arguments of `push`.
@@ -100,16 +109,6 @@ pub struct PushArgs {
     )]
     pub tags: Vec<String>,
 
-    /// Whose credentials, which role.
-    #[command(flatten)]
-    pub identity: IdentityArgs,
-    /// Which registries.
-    #[command(flatten)]
-    pub registry: RegistryArgs,
-    /// Which daemon and config file.
-    #[command(flatten)]
-    pub docker: DockerArgs,
-
     /// Give a push up when the daemon says nothing for so long (seconds, or 90s, 5m, 1h)
     #[arg(
         long,
@@ -126,6 +125,16 @@ pub struct PushArgs {
     /// The form of the result on stdout
     #[arg(long, value_enum, env = "CROSSDOCK_OUTPUT", default_value_t)]
     pub output: OutputArg,
+
+    /// Whose credentials, which role.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// Which registries.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Which daemon and config file.
+    #[command(flatten)]
+    pub docker: DockerArgs,
 }
 
 /// Arguments of `logout`.
@@ -250,8 +259,14 @@ pub enum OutputArg {
 /// The command line of this process; ends it with exit code 2 and a usage text if it is wrong.
 #[must_use]
 pub fn parse() -> Cli {
-    let matches = with_blank_variables_unset(Cli::command()).get_matches();
+    let matches = command().get_matches();
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The command line's description, for completions and the manual page.
+#[must_use]
+pub fn command() -> Command {
+    with_blank_variables_unset(Cli::command())
 }
 
 /// Clap takes a variable that is set to nothing for a value; GitLab users blank variables to unset them.
@@ -278,6 +293,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        with_blank_variables_unset(Cli::command()).debug_assert();
+        command().debug_assert();
     }
 }

@@ -1,5 +1,6 @@
 //! One thin file a subcommand. Here, and only here, rooms are joined.
 
+pub mod describe;
 pub mod login;
 pub mod logout;
 pub mod push;
@@ -33,25 +34,31 @@ pub fn run(cli: Cli) -> std::process::ExitCode {
 
 fn act(action: Action, console: &Console) -> Result<()> {
     let environment = Environment::of_process();
-    // One thread: the work is waiting, and threads would cost more than they give.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(NoRuntime)?;
     match action {
         Action::Login(args) => {
             let settings = LoginSettings::new(args, &environment)?;
-            runtime.block_on(login::run(&settings, &environment, console))
+            wait_for(login::run(&settings, &environment, console))
         }
         Action::Push(args) => {
             let settings = PushSettings::new(args, &environment)?;
-            runtime.block_on(push::run(&settings, &environment, console))
+            wait_for(push::run(&settings, &environment, console))
         }
         Action::Logout(args) => {
             let settings = LogoutSettings::new(&args, &environment)?;
-            runtime.block_on(logout::run(&settings, console))
+            wait_for(logout::run(&settings, console))
         }
+        Action::Completions { shell } => describe::completions(shell),
+        Action::Man => describe::man(),
     }
+}
+
+/// Runs `work` on this thread: it is mostly waiting, and more threads would cost more than they give.
+fn wait_for(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(NoRuntime)?
+        .block_on(work)
 }
 
 /// The operating system gave no event queue.

@@ -7,6 +7,7 @@ mod identity;
 mod layout;
 mod login;
 mod push;
+mod readme;
 mod recorded;
 mod secrets;
 mod ssh;

@@ -1,0 +1,152 @@
+//! README against the program: its commands are run, its tables compared.
+
+use std::process::Command;
+
+use crate::support::daemon::{FakeDaemon, routine};
+use crate::support::fake_aws::FakeAws;
+use crate::support::files::Folder;
+use crate::support::program::{Program, binary};
+
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
+/// The contents of the fenced blocks in `language`.
+fn blocks(language: &str) -> Vec<String> {
+    readme()
+        .split(&format!("```{language}\n"))
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// The lines of all shell blocks that run crossdock, continued lines joined, comments off.
+fn commands() -> Vec<String> {
+    blocks("sh")
+        .iter()
+        .flat_map(|block| {
+            block
+                .replace("\\\n", " ")
+                .lines()
+                .map(|line| line.split(" # ").next().unwrap().trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .filter(|line| line.contains("crossdock "))
+        .collect()
+}
+
+#[test]
+fn every_command_runs() {
+    let commands = commands();
+    assert!(commands.len() >= 8, "{commands:?}");
+    for line in commands {
+        let aws =
+            FakeAws::working("https://022222222222.dkr.ecr.eu-central-1.amazonaws.com").serve();
+        let daemon = FakeDaemon::answering(|request| routine(&request.path));
+        let (aws, daemon) = (aws, daemon);
+        // Nothing is pushed to, or asked of, registries that are not there.
+        let line = match line.as_str() {
+            line if line.contains("crossdock push") && !line.contains("--dry-run") => {
+                format!("{line} --dry-run")
+            }
+            line => line.replace("--verify registry", "--verify never"),
+        };
+        let mut command = Command::new("sh");
+        command.args(["-e", "-c", &line]);
+        let program = Program::from_command(command);
+        for (block, file) in blocks("ini")
+            .iter()
+            .zip([".aws/config", ".aws/credentials"])
+        {
+            program.home().write(file, block);
+        }
+        let needs_keys = !line.contains("--profile");
+        let path = format!(
+            "{}:{}",
+            binary().parent().unwrap().display(),
+            std::env::var("PATH").unwrap()
+        );
+        let mut program = program
+            .env("PATH", path)
+            .env("AWS_ENDPOINT_URL", aws.url())
+            .env("DOCKER_HOST", daemon.host())
+            .env("CROSSDOCK_VERIFY", "never");
+        if needs_keys {
+            program = program
+                .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+                .env(
+                    "AWS_SECRET_ACCESS_KEY",
+                    "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
+                )
+                .env("AWS_REGION", "eu-central-1")
+                .env(
+                    "CROSSDOCK_ROLE_ARN",
+                    "arn:aws:iam::022222222222:role/OurThingBuildRole",
+                )
+                .env("CROSSDOCK_EXTERNAL_ID", "some_key_build");
+        }
+        let run = program.run();
+        assert_eq!(run.code, Some(0), "{line}\n{}", run.stderr);
+        drop((aws.may_be_idle(), daemon.peer.may_be_idle()));
+    }
+}
+
+#[test]
+fn the_exit_codes_are_those_of_help() {
+    let help = Program::new(&["--help"]).run().code(0).stdout;
+    let codes: Vec<(String, String)> = help
+        .split_once("Exit codes:\n")
+        .unwrap()
+        .1
+        .lines()
+        .filter_map(|line| line.trim().split_once(' '))
+        .map(|(code, meaning)| (code.to_owned(), meaning.trim().to_owned()))
+        .collect();
+    assert_eq!(codes.len(), 11);
+    let readme = readme();
+    for (code, meaning) in codes {
+        let row = format!("| {code} | {meaning}");
+        assert!(readme.contains(&row), "README lacks '{row}'");
+    }
+}
+
+#[test]
+fn completions_and_the_manual_page_know_every_subcommand() {
+    for shell in ["bash", "zsh", "fish"] {
+        let run = Program::new(&["completions", shell]).run().code(0);
+        for word in [
+            "login",
+            "push",
+            "logout",
+            "--external-id",
+            "--allowed-account",
+        ] {
+            assert!(
+                run.stdout.contains(word.trim_start_matches('-')),
+                "{shell} lacks {word}"
+            );
+        }
+    }
+    let folder = Folder::new();
+    let script = Program::new(&["completions", "bash"]).run().code(0).stdout;
+    let script = folder.write("crossdock.bash", &script);
+    let checked = Command::new("bash")
+        .arg("-n")
+        .arg(&script)
+        .output()
+        .unwrap();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+    let page = Program::new(&["man"]).run().code(0).stdout;
+    for word in [
+        ".TH crossdock",
+        "crossdock\\-push",
+        "CROSSDOCK_EXTERNAL_ID",
+        "Exit codes",
+    ] {
+        assert!(page.contains(word), "the manual page lacks {word}");
+    }
+}
