@@ -3,35 +3,16 @@
 use futures_util::future::try_join_all;
 use serde_json::json;
 
+use super::daemon;
 use super::session::{self, Registry, Session, timestamp};
-use super::{connect, find_daemon};
 use crate::console::Console;
 use crate::docker::daemon::{Daemon, RegistryLogin};
 use crate::docker::endpoint::Endpoint;
 use crate::docker::login_store::{self, Place, shadowed_hosts};
 use crate::environment::Environment;
-use crate::error::{ExitCode, Failure, Result};
+use crate::error::Result;
 use crate::registry::client::RegistryClient;
 use crate::settings::{LoginSettings, Verify};
-
-/// `--verify daemon` where none is configured.
-#[derive(Debug, thiserror::Error)]
-#[error("no Docker daemon is configured and no socket is there to verify the login with")]
-pub(super) struct NoDaemon;
-
-impl Failure for NoDaemon {
-    fn exit_code(&self) -> ExitCode {
-        ExitCode::NoDaemon
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(
-            "set DOCKER_HOST (tcp://docker:2376 with a 'docker:dind' service), mount /var/run/docker.sock, or, for \
-             login alone, use '--verify registry'"
-                .to_owned(),
-        )
-    }
-}
 
 /// Runs the command.
 ///
@@ -43,10 +24,8 @@ pub async fn run(
     console: &Console,
 ) -> Result<()> {
     let endpoint = match settings.verify {
-        Verify::Auto => find_daemon(&settings.docker, environment, console)?,
-        Verify::Daemon => {
-            Some(find_daemon(&settings.docker, environment, console)?.ok_or(NoDaemon)?)
-        }
+        Verify::Auto => daemon::find(&settings.docker, environment, console)?,
+        Verify::Daemon => Some(daemon::require(&settings.docker, environment, console)?),
         Verify::Registry | Verify::Never => None,
     };
     if settings.verify == Verify::Auto && endpoint.is_none() {
@@ -98,7 +77,9 @@ async fn connect_to(
     console: &Console,
 ) -> Result<Option<Daemon>> {
     match endpoint {
-        Some(endpoint) => connect(endpoint, &settings.docker, console).await.map(Some),
+        Some(endpoint) => daemon::connect(endpoint, &settings.docker, console)
+            .await
+            .map(Some),
         None => Ok(None),
     }
 }
@@ -162,7 +143,7 @@ fn print(settings: &LoginSettings, session: &Session, verified_by: &str, console
     console.result(format!(
         "{:#}",
         json!({
-            "identity": super::push::identity_json(&session.identity),
+            "identity": session.identity.to_json(),
             "verified_by": verified_by,
             "registries": registries,
         })

@@ -1,5 +1,6 @@
 //! One thin file a subcommand. Here, and only here, rooms are joined.
 
+mod daemon;
 pub mod describe;
 pub mod login;
 pub mod logout;
@@ -8,11 +9,9 @@ mod session;
 
 use crate::cli::{Action, Cli};
 use crate::console::{Console, Verbosity};
-use crate::docker::config_file::ConfigFile;
-use crate::docker::endpoint::{self, Endpoint, EndpointSettings};
 use crate::environment::Environment;
 use crate::error::Result;
-use crate::settings::{DockerSettings, LoginSettings, LogoutSettings, PushSettings};
+use crate::settings::{LoginSettings, LogoutSettings, PushSettings};
 
 /// Runs what the command line says; gives the exit code. Errors have been told by then.
 #[must_use]
@@ -70,43 +69,4 @@ impl crate::error::Failure for NoRuntime {
     fn exit_code(&self) -> crate::error::ExitCode {
         crate::error::ExitCode::Unexpected
     }
-}
-
-/// The daemon that the docker CLI would use; `None` where there is none.
-fn find_daemon(
-    settings: &DockerSettings,
-    environment: &Environment,
-    console: &Console,
-) -> Result<Option<Endpoint>> {
-    let context = ConfigFile::read(&settings.config_dir)?.current_context()?;
-    let found = endpoint::find(&EndpointSettings {
-        environment,
-        config_dir: &settings.config_dir,
-        current_context: context.as_deref(),
-    })?;
-    if let Some(endpoint) = &found {
-        console.detail(format!("Docker daemon: {endpoint}"));
-    }
-    Ok(found)
-}
-
-/// Connects to `endpoint` and says so when it has to wait.
-async fn connect(
-    endpoint: Endpoint,
-    settings: &DockerSettings,
-    console: &Console,
-) -> Result<crate::docker::daemon::Daemon> {
-    let patience = settings.daemon_timeout;
-    let daemon = crate::docker::connect::connect(endpoint, patience, |endpoint, obstacle| {
-        console.note(format!(
-            "waiting up to {} s for the Docker daemon at {endpoint}: {obstacle}",
-            patience.as_secs()
-        ));
-    })
-    .await?;
-    console.trace(format!(
-        "the Docker daemon at {} answers",
-        daemon.endpoint()
-    ));
-    Ok(daemon)
 }

@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::login::NoDaemon;
-use super::session::{self, Identity, Registry, Session, timestamp};
-use super::{connect, find_daemon};
+use super::daemon;
+use super::session::{self, Registry, Session, timestamp};
 use crate::console::Console;
 use crate::docker::daemon::{Daemon, LocalImage};
 use crate::docker::endpoint::Endpoint;
@@ -32,7 +31,7 @@ pub async fn run(
     let start = Instant::now();
     let plan = plan::plan(&settings.image, settings.to.as_ref(), &settings.tags)?;
     let selectors = selectors(settings);
-    let endpoint = find_daemon(&settings.docker, environment, console)?.ok_or(NoDaemon)?;
+    let endpoint = daemon::require(&settings.docker, environment, console)?;
     let (session, (daemon, local)) = tokio::try_join!(
         session::open(&settings.identity, &selectors, environment, console),
         find_image(endpoint, settings, console)
@@ -68,7 +67,7 @@ pub async fn run(
         let document = json!({
             "image": settings.image.as_str(),
             "image_id": local.id,
-            "identity": identity_json(&session.identity),
+            "identity": session.identity.to_json(),
             "targets": targets_json(&session.registries, &plan, &outcomes),
             "seconds": {
                 "prepare": seconds(prepared),
@@ -111,7 +110,7 @@ async fn find_image(
     settings: &PushSettings,
     console: &Console,
 ) -> Result<(Daemon, LocalImage)> {
-    let daemon = connect(endpoint, &settings.docker, console).await?;
+    let daemon = daemon::connect(endpoint, &settings.docker, console).await?;
     let local = daemon.inspect(settings.image.as_str()).await?;
     console.detail(format!("'{}' is {}", settings.image, local.id));
     Ok((daemon, local))
@@ -169,19 +168,10 @@ fn print_plan(
             "dry_run": true,
             "image": settings.image.as_str(),
             "image_id": local.id,
-            "identity": identity_json(&session.identity),
+            "identity": session.identity.to_json(),
             "targets": targets,
         })
     ));
-}
-
-/// The identity, as every `--output json` shows it.
-pub(super) fn identity_json(identity: &Identity) -> Value {
-    json!({
-        "arn": identity.arn,
-        "account": identity.account.as_str(),
-        "expires_at": identity.expires_at.map(timestamp),
-    })
 }
 
 fn target_json(registry: &Registry, plan: &Plan) -> Value {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use futures_util::future::try_join_all;
+use serde_json::{Value, json};
 
 use crate::account::AccountId;
 use crate::aws::Aws;
@@ -33,6 +34,17 @@ pub(super) struct Identity {
     pub(super) account: AccountId,
     /// When the session ends; none for long-lived keys.
     pub(super) expires_at: Option<SystemTime>,
+}
+
+impl Identity {
+    /// The identity, as every `--output json` shows it.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "arn": self.arn,
+            "account": self.account.as_str(),
+            "expires_at": self.expires_at.map(timestamp),
+        })
+    }
 }
 
 /// A registry that we hold a login for.
