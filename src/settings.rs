@@ -234,7 +234,10 @@ impl DockerSettings {
     fn new(args: &cli::DockerArgs, environment: &Environment) -> Result<Self, SettingsError> {
         Ok(Self {
             config_dir: config_dir(args.docker_config.as_deref(), environment),
-            daemon_timeout: time("--daemon-timeout", &args.daemon_timeout)?,
+            daemon_timeout: time(
+                "--daemon-timeout (CROSSDOCK_DAEMON_TIMEOUT)",
+                &args.daemon_timeout,
+            )?,
         })
     }
 }
@@ -276,7 +279,7 @@ impl PushSettings {
                 .collect::<Result<_, _>>()?,
             registries: registries(&args.registry.registries)?,
             docker: DockerSettings::new(&args.docker, environment)?,
-            idle_timeout: time("--idle-timeout", &args.idle_timeout)?,
+            idle_timeout: idle_timeout(&args.idle_timeout)?,
             dry_run: args.dry_run,
             json: matches!(args.output, cli::OutputArg::Json),
             identity: IdentitySettings::new(args.identity, environment)?,
@@ -375,6 +378,18 @@ fn session_duration(text: &str) -> Result<Duration, SettingsError> {
         reason: "it must be 900 to 43200 seconds (15m to 12h), and the role may allow less"
             .to_owned(),
     })
+}
+
+fn idle_timeout(text: &str) -> Result<Duration, SettingsError> {
+    const OPTION: &str = "--idle-timeout (CROSSDOCK_IDLE_TIMEOUT)";
+    let timeout = time(OPTION, text)?;
+    if timeout.is_zero() {
+        return Err(SettingsError::Malformed {
+            option: OPTION,
+            reason: "no daemon answers in no time; give a second or more".to_owned(),
+        });
+    }
+    Ok(timeout)
 }
 
 /// Seconds, or a number with `s`, `m` or `h`.

@@ -53,11 +53,14 @@ fn act(action: Action, console: &Console) -> Result<()> {
 
 /// Runs `work` on this thread: it is mostly waiting, and more threads would cost more than they give.
 fn wait_for(work: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(NoRuntime)?
-        .block_on(work)
+        .map_err(NoRuntime)?;
+    let outcome = runtime.block_on(work);
+    // A name that is still being looked up in vain must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The operating system gave no event queue.

@@ -12,4 +12,5 @@ mod recorded;
 mod secrets;
 mod ssh;
 mod streams;
+mod terminal;
 mod usage;

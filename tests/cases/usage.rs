@@ -151,7 +151,7 @@ fn a_value_that_cannot_work_is_told_by_the_name_of_its_option() {
         ),
         (
             &["login", "--daemon-timeout", "soon"],
-            "--daemon-timeout is not usable",
+            "--daemon-timeout (CROSSDOCK_DAEMON_TIMEOUT) is not usable",
         ),
         (&["push", "App"], "'App' is not an image"),
         (
@@ -168,7 +168,11 @@ fn a_value_that_cannot_work_is_told_by_the_name_of_its_option() {
         ),
         (
             &["push", "app", "--idle-timeout", "0x"],
-            "--idle-timeout is not usable",
+            "--idle-timeout (CROSSDOCK_IDLE_TIMEOUT) is not usable",
+        ),
+        (
+            &["push", "app", "--idle-timeout", "0"],
+            "no daemon answers in no time",
         ),
         (
             &["push", "0123456789ab", "--tag", "1"],
@@ -203,7 +207,7 @@ fn a_blank_variable_is_an_unset_one() {
 }
 
 #[test]
-fn quiet_tells_errors_only_and_no_color_is_honoured() {
+fn quiet_tells_errors_only() {
     let run = Program::new(&["login", "-q", "--region", "x"])
         .run()
         .code(2);
