@@ -9,17 +9,8 @@ const REFUSED: &str = "User: arn:aws:iam::111111111111:user/builder is not autho
                        resource: arn:aws:iam::022222222222:role/OurThingBuildRole";
 
 fn login(aws: &Peer) -> Program {
-    Program::new(&["login", "--verify", "never"])
-        .env("AWS_ENDPOINT_URL", aws.url())
-        .env("AWS_REGION", "eu-central-1")
-        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-        .env(
-            "AWS_SECRET_ACCESS_KEY",
-            "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
-        )
-        .env("CROSSDOCK_ROLE_ARN", ROLE)
+    Program::with_fake_aws(&["login", "--verify", "never"], aws)
         .env("CROSSDOCK_EXTERNAL_ID", "some_key_build")
-        .secret("wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY")
 }
 
 /// The run, and how often AWS was called.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::support::docker::{DockerCli, Image, unique};
-use crate::support::fake_aws::{FakeAws, PASSWORD, ROLE, SESSION_SECRET, SESSION_TOKEN, token};
+use crate::support::fake_aws::{FakeAws, PASSWORD, token};
 use crate::support::files::Folder;
 use crate::support::peer::{Peer, json as json_reply, reply};
 use crate::support::program::Program;
@@ -147,18 +147,7 @@ fn verify_never_asks_nobody() {
 }
 
 fn fake_login(aws: &Peer, arguments: &[&str]) -> Program {
-    let mut program = Program::new(&["login"])
-        .env("AWS_ENDPOINT_URL", aws.url())
-        .env("AWS_REGION", "eu-central-1")
-        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-        .env(
-            "AWS_SECRET_ACCESS_KEY",
-            "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
-        )
-        .env("CROSSDOCK_ROLE_ARN", ROLE)
-        .secret(SESSION_SECRET)
-        .secret(SESSION_TOKEN)
-        .secret(PASSWORD);
+    let mut program = Program::with_fake_aws(&["login"], aws);
     for argument in arguments {
         program = program.arg(argument);
     }

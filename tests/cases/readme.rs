@@ -43,7 +43,6 @@ fn every_command_runs() {
         let aws =
             FakeAws::working("https://022222222222.dkr.ecr.eu-central-1.amazonaws.com").serve();
         let daemon = FakeDaemon::answering(|request| routine(&request.path));
-        let (aws, daemon) = (aws, daemon);
         // Nothing is pushed to, or asked of, registries that are not there.
         let line = match line.as_str() {
             line if line.contains("crossdock push") && !line.contains("--dry-run") => {
@@ -60,7 +59,6 @@ fn every_command_runs() {
         {
             program.home().write(file, block);
         }
-        let needs_keys = !line.contains("--profile");
         let path = format!(
             "{}:{}",
             binary().parent().unwrap().display(),
@@ -68,23 +66,22 @@ fn every_command_runs() {
         );
         let mut program = program
             .env("PATH", path)
-            .env("AWS_ENDPOINT_URL", aws.url())
             .env("DOCKER_HOST", daemon.host())
-            .env("CROSSDOCK_VERIFY", "never");
-        if needs_keys {
-            program = program
-                .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-                .env(
-                    "AWS_SECRET_ACCESS_KEY",
-                    "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
-                )
-                .env("AWS_REGION", "eu-central-1")
-                .env(
-                    "CROSSDOCK_ROLE_ARN",
-                    "arn:aws:iam::022222222222:role/OurThingBuildRole",
-                )
-                .env("CROSSDOCK_EXTERNAL_ID", "some_key_build");
-        }
+            .env("CROSSDOCK_VERIFY", "never")
+            .fake_aws(&aws);
+        program = if line.contains("--profile") {
+            // Here keys, role and region are in the profile.
+            [
+                "AWS_ACCESS_KEY_ID",
+                "AWS_SECRET_ACCESS_KEY",
+                "AWS_REGION",
+                "CROSSDOCK_ROLE_ARN",
+            ]
+            .into_iter()
+            .fold(program, Program::without)
+        } else {
+            program.env("CROSSDOCK_EXTERNAL_ID", "some_key_build")
+        };
         let run = program.run();
         assert_eq!(run.code, Some(0), "{line}\n{}", run.stderr);
         drop((aws.may_be_idle(), daemon.peer.may_be_idle()));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::daemon::{FakeDaemon, routine};
-use crate::support::fake_aws::{FakeAws, ROLE};
+use crate::support::fake_aws::FakeAws;
 use crate::support::peer::{Peer, Reply, Step, cut_stream, json as json_reply, reply, stream};
 use crate::support::program::{Program, Run};
 use crate::support::registry;
@@ -131,24 +131,19 @@ fn replay(name: &str, answer: Reply) -> Run {
         path if path.contains("/push?") => answer.clone(),
         path => routine(path),
     });
-    Program::new(&[
-        "push",
-        "app:1",
-        "--to",
-        "demo/app",
-        "--idle-timeout",
-        "1",
-        "--output",
-        "json",
-    ])
-    .env("AWS_ENDPOINT_URL", aws.url())
-    .env("AWS_REGION", "eu-central-1")
-    .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-    .env(
-        "AWS_SECRET_ACCESS_KEY",
-        "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
+    Program::with_fake_aws(
+        &[
+            "push",
+            "app:1",
+            "--to",
+            "demo/app",
+            "--idle-timeout",
+            "1",
+            "--output",
+            "json",
+        ],
+        &aws,
     )
-    .env("CROSSDOCK_ROLE_ARN", ROLE)
     .env("DOCKER_HOST", daemon.host())
     .run()
 }

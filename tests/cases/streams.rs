@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::daemon::FakeDaemon;
-use crate::support::fake_aws::{FakeAws, PASSWORD, ROLE};
+use crate::support::fake_aws::{FakeAws, PASSWORD};
 use crate::support::peer::{Peer, Reply, Step, cut_stream, json as json_reply, reply, stream};
 use crate::support::program::{Program, Run};
 use crate::support::registry;
@@ -22,17 +22,8 @@ fn push(answer: Reply, arguments: &[&str]) -> (Run, FakeDaemon) {
     let registry = empty_registry();
     let aws = FakeAws::working(&registry.url()).serve();
     let daemon = FakeDaemon::pushing(move |_| answer.clone());
-    let mut program = Program::new(&["push", "app:1"])
-        .env("AWS_ENDPOINT_URL", aws.url())
-        .env("AWS_REGION", "eu-central-1")
-        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-        .env(
-            "AWS_SECRET_ACCESS_KEY",
-            "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
-        )
-        .env("CROSSDOCK_ROLE_ARN", ROLE)
-        .env("DOCKER_HOST", daemon.host())
-        .secret(PASSWORD);
+    let mut program =
+        Program::with_fake_aws(&["push", "app:1"], &aws).env("DOCKER_HOST", daemon.host());
     for argument in arguments {
         program = program.arg(argument);
     }

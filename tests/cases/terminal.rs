@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::daemon::FakeDaemon;
-use crate::support::fake_aws::{FakeAws, ROLE};
+use crate::support::fake_aws::FakeAws;
 use crate::support::peer::{Step, cut_stream};
 use crate::support::program::{Program, binary};
 use crate::support::registry;
@@ -65,14 +65,7 @@ fn a_push_has_bars_on_a_terminal_and_nothing_with_quiet() {
         answer.push(Step::Send(b"0\r\n\r\n".to_vec()));
         let daemon = FakeDaemon::pushing(move |_| answer.clone());
         let run = on_terminal(&format!("push app:1 {quiet}"))
-            .env("AWS_ENDPOINT_URL", aws.url())
-            .env("AWS_REGION", "eu-central-1")
-            .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-            .env(
-                "AWS_SECRET_ACCESS_KEY",
-                "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
-            )
-            .env("CROSSDOCK_ROLE_ARN", ROLE)
+            .fake_aws(&aws)
             .env("DOCKER_HOST", daemon.host())
             .run()
             .code(0);

@@ -8,6 +8,7 @@ use super::peer::{Peer, Reply, Request, json as json_reply, reply, reply_with};
 
 pub const BUILDER: &str = "arn:aws:iam::111111111111:user/builder";
 pub const ROLE: &str = "arn:aws:iam::022222222222:role/OurThingBuildRole";
+pub const SOURCE_SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
 pub const SESSION_SECRET: &str = "fake/session/secret/access/key/0123456789";
 pub const SESSION_TOKEN: &str = "fakeSessionTokenThatMustNeverBeSeen0123456789==";
 pub const PASSWORD: &str = "fake:ecr:password:that:must:never:be:seen==";

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::fake_aws;
 use super::files::Folder;
+use super::peer::Peer;
 use super::sandbox::sandbox;
 
 /// A run in preparation.
@@ -70,6 +72,24 @@ impl Program {
         Self::in_sandbox(arguments)
             .env("CROSSDOCK_ROLE_ARN", sandbox().get("ROLE_ARN"))
             .env("CROSSDOCK_EXTERNAL_ID", sandbox().get("EXTERNAL_ID"))
+    }
+
+    /// The program against a scripted AWS, with keys and a role that it knows.
+    pub fn with_fake_aws(arguments: &[&str], aws: &Peer) -> Self {
+        Self::new(arguments).fake_aws(aws)
+    }
+
+    /// A scripted AWS, with keys and a role that it knows.
+    pub fn fake_aws(self, aws: &Peer) -> Self {
+        self.env("AWS_ENDPOINT_URL", aws.url())
+            .env("AWS_REGION", "eu-central-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", fake_aws::SOURCE_SECRET)
+            .env("CROSSDOCK_ROLE_ARN", fake_aws::ROLE)
+            .secret(fake_aws::SOURCE_SECRET)
+            .secret(fake_aws::SESSION_SECRET)
+            .secret(fake_aws::SESSION_TOKEN)
+            .secret(fake_aws::PASSWORD)
     }
 
     /// The environment keys of a user of the sandbox.
