@@ -119,9 +119,9 @@ fn no_secret_of_a_run_is_in_its_output_at_the_loudest() {
         .into_iter()
         .flatten()
         .collect();
-        // A missing image ends the run before the token is asked for.
+        // A missing image may end the run before AWS has answered.
         let expected = if arguments.contains(&"no-such-image") {
-            2
+            0
         } else {
             3
         };

@@ -7,6 +7,7 @@ usage: control.py missing | healthy | up | down | status      (SANDBOX_STATE nam
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.util
 import json
@@ -113,9 +114,9 @@ def quiet_environment() -> dict[str, str]:
 
 
 def new_password() -> str:
-    """Like ECR's: base64 and long, so it ends in `=`. It holds a `:`, because the token is split
-    at its first one only. bcrypt reads no more than 72 bytes."""
-    return f"{secrets.token_hex(12)}:{secrets.token_urlsafe(30)}="
+    """Like ECR's: base64 and so without a colon, which the AWS CLI counts on, and ending in `=`. bcrypt reads no
+    more than 72 bytes; ECR's are longer."""
+    return base64.b64encode(secrets.token_bytes(47)).decode()
 
 
 def start_registry(name: str, port: int, password: str) -> None:
