@@ -21,42 +21,63 @@ use aws_types::sdk_config::SharedCredentialsProvider;
 
 use crate::environment::Environment;
 use crate::error::ExitCode;
-use crate::network::{CONNECT_TIMEOUT, HttpClient, READ_TIMEOUT};
+use crate::network::{CONNECT_TIMEOUT, HttpClient, NO_ROOTS, READ_TIMEOUT, lacks_roots};
 
 /// Attempts for one call: the first and two more, for what may pass by itself.
 const MAX_ATTEMPTS: u32 = 3;
 /// The limit on one call with all its attempts.
 const CALL_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Where AWS's services are, when not at their public endpoints.
+/// Which endpoints of AWS's services are called.
 ///
-/// Source: "Service-specific endpoints", AWS SDKs and Tools Reference Guide.
+/// Source: "Service-specific endpoints" and "Dual-stack and FIPS endpoints", AWS SDKs and Tools Reference Guide.
 #[derive(Clone, Debug, Default)]
-pub struct EndpointUrls {
+pub struct Endpoints {
     every_service: Option<String>,
     sts: Option<String>,
     ecr: Option<String>,
+    use_fips: bool,
+    use_dual_stack: bool,
 }
 
-impl EndpointUrls {
-    /// `AWS_ENDPOINT_URL_STS` and `AWS_ENDPOINT_URL_ECR`, else `AWS_ENDPOINT_URL`.
-    #[must_use]
-    pub fn from_environment(environment: &Environment) -> Self {
-        let get = |name| environment.get(name).map(str::to_owned);
-        Self {
-            every_service: get("AWS_ENDPOINT_URL"),
-            sts: get("AWS_ENDPOINT_URL_STS"),
-            ecr: get("AWS_ENDPOINT_URL_ECR"),
-        }
+impl Endpoints {
+    /// `AWS_ENDPOINT_URL_STS` and `AWS_ENDPOINT_URL_ECR`, else `AWS_ENDPOINT_URL`, else AWS's own, of the kind that
+    /// `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` say.
+    ///
+    /// # Errors
+    /// Name and value of a variable that holds no URL.
+    pub fn from_environment(environment: &Environment) -> Result<Self, (&'static str, &str)> {
+        let url = |name| match environment.get(name) {
+            Some(value) if is_http_url(value) => Ok(Some(value.to_owned())),
+            Some(value) => Err((name, value)),
+            None => Ok(None),
+        };
+        let is_on = |name| {
+            environment
+                .get(name)
+                .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        };
+        Ok(Self {
+            every_service: url("AWS_ENDPOINT_URL")?,
+            sts: url("AWS_ENDPOINT_URL_STS")?,
+            ecr: url("AWS_ENDPOINT_URL_ECR")?,
+            use_fips: is_on("AWS_USE_FIPS_ENDPOINT"),
+            use_dual_stack: is_on("AWS_USE_DUALSTACK_ENDPOINT"),
+        })
     }
 
-    fn of(&self, service: Service) -> Option<&String> {
+    fn url_of(&self, service: Service) -> Option<&String> {
         match service {
             Service::Sts => self.sts.as_ref(),
             Service::Ecr => self.ecr.as_ref(),
         }
         .or(self.every_service.as_ref())
     }
+}
+
+fn is_http_url(text: &str) -> bool {
+    text.parse::<http::Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
 /// The services that crossdock calls.
@@ -81,13 +102,13 @@ impl fmt::Display for Service {
 #[derive(Clone, Debug)]
 pub struct Aws {
     http: HttpClient,
-    endpoints: EndpointUrls,
+    endpoints: Endpoints,
 }
 
 impl Aws {
     /// Clients over `http`, at `endpoints`.
     #[must_use]
-    pub fn new(http: HttpClient, endpoints: EndpointUrls) -> Self {
+    pub fn new(http: HttpClient, endpoints: Endpoints) -> Self {
         Self { http, endpoints }
     }
 
@@ -108,7 +129,9 @@ impl Aws {
                     .operation_timeout(CALL_TIMEOUT)
                     .build(),
             );
-        builder.set_endpoint_url(self.endpoints.of(service).cloned());
+        builder.set_endpoint_url(self.endpoints.url_of(service).cloned());
+        builder.set_use_fips(self.endpoints.use_fips.then_some(true));
+        builder.set_use_dual_stack(self.endpoints.use_dual_stack.then_some(true));
         builder.build()
     }
 }
@@ -170,13 +193,16 @@ impl AwsFailure {
             SdkError::TimeoutError(_)
             | SdkError::DispatchFailure(_)
             | SdkError::ResponseError(_) => Kind::Unreachable,
+            // A load balancer's 503 may be AWS's own; any other answer without AWS's code is somebody else's.
             SdkError::ServiceError(_) => kind_of(code.as_deref(), status),
             _ => Kind::Other,
         };
         let message = match (error.message(), status) {
             (Some(message), _) => message.to_owned(),
             (None, Some(status)) if code.is_none() => {
-                format!("HTTP status {status} without an AWS error in it")
+                format!(
+                    "HTTP status {status} without an AWS error in it: something on the way answered"
+                )
             }
             (None, Some(status)) => format!("HTTP status {status}"),
             (None, None) => causes(error),
@@ -213,6 +239,7 @@ impl AwsFailure {
             Kind::Unavailable => format!(
                 "AWS did not recover within {MAX_ATTEMPTS} attempts; run the job again in a minute"
             ),
+            Kind::Unreachable if lacks_roots(&self.message) => NO_ROOTS.to_owned(),
             Kind::Unreachable => format!(
                 "check that this machine reaches {} in {} (name resolution, HTTPS_PROXY and NO_PROXY, \
                  AWS_ENDPOINT_URL, a firewall, root certificates), and that the region is spelled right",
@@ -272,8 +299,9 @@ fn kind_of(code: Option<&str>, status: Option<u16>) -> Kind {
             "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "ServiceUnavailable",
         ) => Kind::Unavailable,
         _ if status.is_some_and(|status| status >= 500 || status == 429) => Kind::Unavailable,
-        _ if status == Some(403) => Kind::Denied,
-        _ => Kind::Other,
+        None => Kind::Unreachable,
+        Some(_) if status == Some(403) => Kind::Denied,
+        Some(_) => Kind::Other,
     }
 }
 
@@ -327,7 +355,9 @@ mod tests {
             (Some("ValidationError"), 400, Kind::Invalid),
             (Some("Throttling"), 400, Kind::Unavailable),
             (Some("InternalFailure"), 500, Kind::Unavailable),
-            (None, 403, Kind::Denied),
+            (Some("NewKindOfDenial"), 403, Kind::Denied),
+            (None, 403, Kind::Unreachable),
+            (None, 407, Kind::Unreachable),
             (None, 502, Kind::Unavailable),
             (Some("Surprise"), 400, Kind::Other),
         ] {

@@ -21,7 +21,7 @@ pub enum Verbosity {
     Normal,
     /// Also how it was decided (`-v`).
     Detailed,
-    /// Also each step with its time (`-vv`).
+    /// Also each step (`-vv`).
     Everything,
 }
 
@@ -75,10 +75,15 @@ impl Console {
         }
     }
 
-    /// A result line on stdout. A reader that went away is not an error of ours.
+    /// A result line on stdout. The work is done by then, so a stdout that takes nothing is a warning; a reader that
+    /// went away is not even that.
     pub fn result(&self, line: impl Display) {
-        // A closed pipe must not turn a finished push into a failure, so the outcome is dropped.
-        let _ = writeln!(io::stdout(), "{line}");
+        match writeln!(io::stdout(), "{line}") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.warn(format!("could not write to stdout: {error}"));
+            }
+            _ => {}
+        }
     }
 
     fn tell(&self, from: Verbosity, label: Option<(&str, Style)>, message: &dyn Display) {

@@ -10,12 +10,20 @@ use std::path::PathBuf;
 pub struct Environment(HashMap<String, String>);
 
 impl Environment {
-    /// The variables of this process. Names or values that are not UTF-8 are left out.
+    /// The variables of this process. Names or values that are not UTF-8 are left out, and where `HOME` is not set the
+    /// password file's home stands in for it.
     #[must_use]
     pub fn of_process() -> Self {
-        std::env::vars_os()
+        let mut environment: Self = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+            .collect();
+        if environment.get("HOME").is_none()
+            && let Some(home) =
+                std::env::home_dir().and_then(|home| home.into_os_string().into_string().ok())
+        {
+            environment.0.insert("HOME".to_owned(), home);
+        }
+        environment
     }
 
     /// The value of `name`, unless it is unset or empty.
@@ -35,7 +43,7 @@ impl Environment {
             .find_map(|name| self.get(name).map(|value| (*name, value)))
     }
 
-    /// The user's home directory, from `HOME`.
+    /// The user's home directory.
     #[must_use]
     pub fn home(&self) -> Option<PathBuf> {
         self.get("HOME").map(PathBuf::from)

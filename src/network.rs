@@ -22,6 +22,16 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first byte of an answer may take.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// What to do on a machine without root certificates.
+pub const NO_ROOTS: &str = "this machine has no root certificates: install ca-certificates, or name a file of them in \
+                            SSL_CERT_FILE";
+
+/// Whether a failure, by its `message`, comes from there being no root certificate to trust at all.
+#[must_use]
+pub fn lacks_roots(message: &str) -> bool {
+    message.contains("UnknownIssuer") && rustls_native_certs::load_native_certs().certs.is_empty()
+}
+
 /// A shared client. Cloning it shares its connections.
 #[derive(Clone, Debug)]
 pub struct HttpClient {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::account::{AccountId, InvalidAccountId};
-use crate::aws::EndpointUrls;
+use crate::aws::Endpoints;
 use crate::cli;
 use crate::docker::config_file::config_dir;
 use crate::ecr::host::{InvalidRegistry, RegistrySelector};
@@ -47,7 +47,7 @@ pub struct IdentitySettings {
     /// The accounts that may be used; empty means any.
     pub allowed_accounts: Vec<AccountId>,
     /// Where AWS is.
-    pub endpoints: EndpointUrls,
+    pub endpoints: Endpoints,
 }
 
 /// Which daemon and config file.
@@ -143,8 +143,21 @@ pub enum SettingsError {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// An external id for no role.
-    #[error("--external-id is given without --role-arn: there is no role to send it to")]
+    #[error(
+        "--external-id is given without --role-arn: it is sent with that role only (a profile has its own)"
+    )]
     ExternalIdWithoutRole,
+    /// Nowhere to look for Docker's folder.
+    #[error("there is no home directory to find Docker's config.json in: HOME is not set")]
+    NoHome,
+    /// A service endpoint.
+    #[error("{variable} is not usable: '{value}' is not http://HOST or https://HOST")]
+    Endpoint {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
 }
 
 impl Failure for SettingsError {
@@ -158,6 +171,7 @@ impl Failure for SettingsError {
                 "set CROSSDOCK_ROLE_ARN too; a protected CI/CD variable exists on protected branches and tags only"
                     .to_owned(),
             ),
+            Self::NoHome => Some("set HOME, or give --docker-config DIR".to_owned()),
             _ => None,
         }
     }
@@ -225,7 +239,12 @@ impl IdentitySettings {
                 .iter()
                 .map(|id| id.trim().parse())
                 .collect::<Result<_, _>>()?,
-            endpoints: EndpointUrls::from_environment(environment),
+            endpoints: Endpoints::from_environment(environment).map_err(|(variable, value)| {
+                SettingsError::Endpoint {
+                    variable,
+                    value: value.to_owned(),
+                }
+            })?,
         })
     }
 }
@@ -233,7 +252,7 @@ impl IdentitySettings {
 impl DockerSettings {
     fn new(args: &cli::DockerArgs, environment: &Environment) -> Result<Self, SettingsError> {
         Ok(Self {
-            config_dir: config_dir(args.docker_config.as_deref(), environment),
+            config_dir: docker_config_dir(args.docker_config.as_deref(), environment)?,
             daemon_timeout: time(
                 "--daemon-timeout (CROSSDOCK_DAEMON_TIMEOUT)",
                 &args.daemon_timeout,
@@ -272,10 +291,8 @@ impl PushSettings {
         Ok(Self {
             image: args.image.parse()?,
             to: args.to.map(|repository| repository.parse()).transpose()?,
-            tags: args
-                .tags
-                .iter()
-                .map(|tag| tag.trim().parse())
+            tags: items(&args.tags)
+                .map(str::parse)
                 .collect::<Result<_, _>>()?,
             registries: registries(&args.registry.registries)?,
             docker: DockerSettings::new(&args.docker, environment)?,
@@ -294,10 +311,17 @@ impl LogoutSettings {
     /// [`SettingsError`], naming the option.
     pub fn new(args: &cli::LogoutArgs, environment: &Environment) -> Result<Self, SettingsError> {
         Ok(Self {
-            config_dir: config_dir(args.docker_config.as_deref(), environment),
+            config_dir: docker_config_dir(args.docker_config.as_deref(), environment)?,
             registries: registries(&args.registries)?,
         })
     }
+}
+
+fn docker_config_dir(
+    chosen: Option<&str>,
+    environment: &Environment,
+) -> Result<PathBuf, SettingsError> {
+    config_dir(chosen, environment).ok_or(SettingsError::NoHome)
 }
 
 fn named_profile(flag: Option<String>, environment: &Environment) -> Option<NamedProfile> {
@@ -319,10 +343,18 @@ fn named_profile(flag: Option<String>, environment: &Environment) -> Option<Name
     })
 }
 
+/// The items of a list without the blank ones: `"$CI_COMMIT_SHORT_SHA,$CI_COMMIT_TAG"` ends in a comma on a branch.
+fn items(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts
+        .iter()
+        .map(|text| text.trim())
+        .filter(|text| !text.is_empty())
+}
+
 fn registries(texts: &[String]) -> Result<Vec<RegistrySelector>, SettingsError> {
     let mut selectors: Vec<RegistrySelector> = Vec::new();
-    for text in texts {
-        let selector = text.trim().parse()?;
+    for text in items(texts) {
+        let selector = text.parse()?;
         if !selectors.contains(&selector) {
             selectors.push(selector);
         }

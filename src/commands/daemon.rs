@@ -34,7 +34,12 @@ pub(super) fn find(
     environment: &Environment,
     console: &Console,
 ) -> Result<Option<Endpoint>> {
-    let context = ConfigFile::read(&settings.config_dir)?.current_context()?;
+    // Like the docker CLI, `push` does without the file where its context does not matter.
+    let named = environment.first(&["DOCKER_HOST", "DOCKER_CONTEXT"]);
+    let context = match named {
+        Some(_) => None,
+        None => ConfigFile::read(&settings.config_dir)?.current_context()?,
+    };
     let found = endpoint::find(&EndpointSettings {
         environment,
         config_dir: &settings.config_dir,

@@ -4,8 +4,11 @@ use futures_util::future::try_join_all;
 use serde_json::json;
 
 use super::daemon;
-use super::session::{self, Registry, Session, timestamp};
+use super::registries::Registry;
+use super::session::{self, Session, timestamp};
+use crate::account::AccountId;
 use crate::console::Console;
+use crate::docker::config_file::ConfigFile;
 use crate::docker::daemon::{Daemon, RegistryLogin};
 use crate::docker::endpoint::Endpoint;
 use crate::docker::login_store::{self, Place, shadowed_hosts};
@@ -23,6 +26,8 @@ pub async fn run(
     environment: &Environment,
     console: &Console,
 ) -> Result<()> {
+    // What is wrong with the file that the login is to go into is told before anybody is asked.
+    ConfigFile::read(&settings.docker.config_dir)?;
     let endpoint = match settings.verify {
         Verify::Auto => daemon::find(&settings.docker, environment, console)?,
         Verify::Daemon => Some(daemon::require(&settings.docker, environment, console)?),
@@ -134,7 +139,7 @@ fn print(settings: &LoginSettings, session: &Session, verified_by: &str, console
         .map(|registry| {
             json!({
                 "registry": registry.login.host,
-                "account": registry.account.as_str(),
+                "account": registry.account.as_ref().map(AccountId::as_str),
                 "region": registry.region,
                 "token_expires_at": registry.expires_at.map(timestamp),
             })

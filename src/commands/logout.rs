@@ -25,16 +25,21 @@ pub async fn run(settings: &LogoutSettings, console: &Console) -> Result<()> {
             settings.config_dir.display()
         ));
     }
+    let mut failure = None;
     for (host, outcome) in outcomes {
-        console.note(match outcome {
-            Forgotten::Removed => format!("logged out of {host}"),
-            Forgotten::Gone => format!("the login to {host} was gone already"),
-            Forgotten::Replaced => {
-                format!("left the login to {host}: it was replaced since by another program")
-            }
-        });
+        match outcome {
+            Ok(Forgotten::Removed) => console.note(format!("logged out of {host}")),
+            Ok(Forgotten::Gone) => console.note(format!("the login to {host} was gone already")),
+            Ok(Forgotten::Replaced) => console.note(format!(
+                "left the login to {host}: it was replaced since by another program"
+            )),
+            Err(error) => failure = failure.or(Some(error)),
+        }
     }
-    Ok(())
+    match failure {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }
 
 fn is_selected(selector: &RegistrySelector, host: &str) -> bool {

@@ -5,6 +5,7 @@ pub mod describe;
 pub mod login;
 pub mod logout;
 pub mod push;
+mod registries;
 mod session;
 
 use crate::cli::{Action, Cli};

@@ -5,7 +5,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::daemon;
-use super::session::{self, Registry, Session, timestamp};
+use super::registries::Registry;
+use super::session::{self, Session, timestamp};
+use crate::account::AccountId;
 use crate::console::Console;
 use crate::docker::daemon::{Daemon, LocalImage};
 use crate::docker::endpoint::Endpoint;
@@ -17,6 +19,7 @@ use crate::progress::Progress;
 use crate::push::outcome::{PushFailures, ReferenceOutcome, Status, TargetOutcome};
 use crate::push::plan::{self, Plan};
 use crate::push::run::{Push, Target};
+use crate::secret::redact;
 use crate::settings::PushSettings;
 
 /// Runs the command.
@@ -47,7 +50,7 @@ pub async fn run(
         .map(|registry| Target {
             login: registry.login.clone(),
             client: registry.client(),
-            account: Some(registry.account.clone()),
+            account: registry.account.clone(),
             region: registry.region.clone(),
         })
         .collect();
@@ -177,7 +180,7 @@ fn print_plan(
 fn target_json(registry: &Registry, plan: &Plan) -> Value {
     json!({
         "registry": registry.login.host,
-        "account": registry.account.as_str(),
+        "account": registry.account.as_ref().map(AccountId::as_str),
         "region": registry.region,
         "repository": plan.repository.as_str(),
         "token_expires_at": registry.expires_at.map(timestamp),
@@ -221,9 +224,9 @@ fn reference_json(outcome: &ReferenceOutcome) -> Value {
         }
         Err(error) => {
             reference["status"] = json!("failed");
-            reference["error"] = json!(crate::secret::redact(&error.to_string()));
+            reference["error"] = json!(redact(&error.to_string()));
             reference["exit_code"] = json!(error.exit_code() as u8);
-            reference["hint"] = json!(error.hint());
+            reference["hint"] = json!(error.hint().map(|hint| redact(&hint).into_owned()));
         }
     }
     reference["seconds"] = seconds(outcome.took);

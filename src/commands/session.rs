@@ -6,23 +6,19 @@ use std::time::SystemTime;
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
+use super::registries::{Registry, registries, tokens};
 use crate::account::AccountId;
 use crate::aws::Aws;
 use crate::console::Console;
-use crate::docker::daemon::RegistryLogin;
-use crate::ecr::host::{RegistryHost, RegistrySelector};
-use crate::ecr::token::{self, Token};
+use crate::ecr::host::RegistrySelector;
 use crate::environment::Environment;
 use crate::error::{ExitCode, Failure, Result};
 use crate::identity::arn::account_of;
-use crate::identity::keys::Keys;
 use crate::identity::role::{self, RoleRequest};
 use crate::identity::source::{self, Source};
 use crate::network::HttpClient;
-use crate::registry::client::RegistryClient;
 use crate::settings::IdentitySettings;
 
 /// Who we are in the target account.
@@ -44,34 +40,6 @@ impl Identity {
             "account": self.account.as_str(),
             "expires_at": self.expires_at.map(timestamp),
         })
-    }
-}
-
-/// A registry that we hold a login for.
-#[derive(Clone, Debug)]
-pub(super) struct Registry {
-    /// User, password and host.
-    pub(super) login: RegistryLogin,
-    /// Its account, where the host tells it, else the identity's.
-    pub(super) account: AccountId,
-    /// Its region.
-    pub(super) region: String,
-    /// When ECR says that the token ends.
-    pub(super) expires_at: Option<SystemTime>,
-    base_url: String,
-    http: HttpClient,
-}
-
-impl Registry {
-    /// A client of the registry itself.
-    pub(super) fn client(&self) -> RegistryClient {
-        RegistryClient::new(
-            self.http.clone(),
-            self.base_url.clone(),
-            self.login.host.clone(),
-            &self.login.username,
-            &self.login.password,
-        )
     }
 }
 
@@ -108,6 +76,18 @@ pub(super) enum SessionError {
     },
     #[error("ECR named a registry that is none: {0}")]
     BadEndpoint(String),
+    #[error(
+        "{host} is neither an Amazon ECR registry nor the one that ECR named ({own}): no token is sent there"
+    )]
+    NotEcr { host: String, own: String },
+    #[error(
+        "cannot tell the account of {host}, and only some are allowed ({}); nothing was stored or pushed",
+        join(allowed)
+    )]
+    AccountUnknown {
+        host: String,
+        allowed: Vec<AccountId>,
+    },
 }
 
 fn join(accounts: &[AccountId]) -> String {
@@ -118,8 +98,10 @@ fn join(accounts: &[AccountId]) -> String {
 impl Failure for SessionError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoRegion | Self::NoHostForAccount { .. } => ExitCode::Settings,
-            Self::AccountNotAllowed { .. } => ExitCode::Refused,
+            Self::NoRegion | Self::NoHostForAccount { .. } | Self::NotEcr { .. } => {
+                ExitCode::Settings
+            }
+            Self::AccountNotAllowed { .. } | Self::AccountUnknown { .. } => ExitCode::Refused,
             Self::BadEndpoint(_) => ExitCode::Unexpected,
         }
     }
@@ -136,6 +118,12 @@ impl Failure for SessionError {
             ),
             Self::NoHostForAccount { .. } => {
                 Some("give the registry's host with --registry HOST".to_owned())
+            }
+            Self::NotEcr { .. } => Some(
+                "give an account id, or a host such as 012345678901.dkr.ecr.eu-central-1.amazonaws.com".to_owned(),
+            ),
+            Self::AccountUnknown { .. } => {
+                Some("leave out --registry for the identity's own registry".to_owned())
             }
             Self::BadEndpoint(_) => None,
         }
@@ -215,7 +203,7 @@ pub(super) async fn open(
     };
     let registries = registries(&identity, &region, selectors, &tokens, &http)?;
     for registry in &registries {
-        allow(settings, &registry.account, &registry.login.host)?;
+        allow_registry(settings, registry)?;
         warn_of_expiry(registry, console);
     }
     Ok(Session {
@@ -224,21 +212,23 @@ pub(super) async fn open(
     })
 }
 
-/// `--region` and its variables, else the registries' own region, else the profile's.
+/// `--region` and its variables, else the profile's, else the registries' own region.
 async fn region(settings: &IdentitySettings, selectors: &[RegistrySelector]) -> Result<String> {
     if let Some(region) = &settings.region {
         return Ok(region.clone());
+    }
+    let of_profile = source::profile_region(settings.profile.as_ref(), &settings.files).await?;
+    if let Some(region) = of_profile {
+        return Ok(region);
     }
     let of_host = selectors.iter().find_map(|selector| match selector {
         RegistrySelector::Host(host) => host.region(),
         RegistrySelector::Account(_) => None,
     });
-    if let Some(region) = of_host {
-        return Ok(region.to_owned());
+    match of_host {
+        Some(region) => Ok(region.to_owned()),
+        None => Err(SessionError::NoRegion.into()),
     }
-    source::profile_region(settings.profile.as_ref(), &settings.files)
-        .await?
-        .ok_or_else(|| SessionError::NoRegion.into())
 }
 
 /// The profile's roles, then the target, which is not assumed twice if the profile leads to it already.
@@ -302,6 +292,18 @@ fn allow(settings: &IdentitySettings, account: &AccountId, what: &str) -> Result
     .into())
 }
 
+fn allow_registry(settings: &IdentitySettings, registry: &Registry) -> Result<()> {
+    match &registry.account {
+        Some(account) => allow(settings, account, &registry.login.host),
+        None if settings.allowed_accounts.is_empty() => Ok(()),
+        None => Err(SessionError::AccountUnknown {
+            host: registry.login.host.clone(),
+            allowed: settings.allowed_accounts.clone(),
+        }
+        .into()),
+    }
+}
+
 fn tell(identity: &Identity, source: &Source, role: Option<&str>, console: &Console) {
     let from = &source.description;
     match (role, identity.expires_at) {
@@ -315,108 +317,6 @@ fn tell(identity: &Identity, source: &Source, role: Option<&str>, console: &Cons
             identity.arn
         )),
     }
-}
-
-/// A token for the region of each selector, `default` first.
-async fn tokens(
-    aws: &Aws,
-    keys: &Keys,
-    default: &str,
-    selectors: &[RegistrySelector],
-    role: Option<&str>,
-) -> Result<Vec<(String, Token)>> {
-    let mut regions: Vec<&str> = Vec::new();
-    for selector in selectors {
-        let region = match selector {
-            RegistrySelector::Host(host) => host.region().unwrap_or(default),
-            RegistrySelector::Account(_) => default,
-        };
-        if !regions.contains(&region) {
-            regions.push(region);
-        }
-    }
-    if regions.is_empty() {
-        regions.push(default);
-    }
-    let fetched = regions.into_iter().map(|region| async move {
-        let token = token::fetch(aws, region, keys.to_sdk(), role).await?;
-        Ok((region.to_owned(), token))
-    });
-    try_join_all(fetched).await
-}
-
-fn registries(
-    identity: &Identity,
-    default_region: &str,
-    selectors: &[RegistrySelector],
-    tokens: &[(String, Token)],
-    http: &HttpClient,
-) -> Result<Vec<Registry>> {
-    let token_of = |region: &str| {
-        tokens
-            .iter()
-            .find(|(of, _)| of == region)
-            .or(tokens.first())
-            .map(|(_, token)| token)
-            .ok_or_else(|| SessionError::BadEndpoint("no token".to_owned()))
-    };
-    let registry = |host: &RegistryHost, scheme: &str, region: &str, token: &Token| Registry {
-        login: RegistryLogin {
-            host: host.to_string(),
-            username: token.username.clone(),
-            password: token.password.clone(),
-        },
-        account: host.account().unwrap_or(&identity.account).clone(),
-        region: region.to_owned(),
-        expires_at: token.expires_at,
-        base_url: format!("{scheme}://{host}"),
-        http: http.clone(),
-    };
-    let own = |token: &Token| -> std::result::Result<(RegistryHost, String), SessionError> {
-        let endpoint = &token.proxy_endpoint;
-        let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
-        let host = rest
-            .trim_end_matches('/')
-            .parse()
-            .map_err(|_| SessionError::BadEndpoint(endpoint.clone()))?;
-        Ok((host, scheme.to_owned()))
-    };
-    if selectors.is_empty() {
-        let token = token_of(default_region)?;
-        let (host, scheme) = own(token)?;
-        return Ok(vec![registry(&host, &scheme, default_region, token)]);
-    }
-    selectors
-        .iter()
-        .map(|selector| {
-            let region = match selector {
-                RegistrySelector::Host(host) => host.region().unwrap_or(default_region),
-                RegistrySelector::Account(_) => default_region,
-            };
-            let token = token_of(region)?;
-            let (own_host, own_scheme) = own(token)?;
-            Ok(match selector {
-                RegistrySelector::Host(host) if *host == own_host => {
-                    registry(host, &own_scheme, region, token)
-                }
-                RegistrySelector::Host(host) if host.is_loopback() => {
-                    registry(host, "http", region, token)
-                }
-                RegistrySelector::Host(host) => registry(host, "https", region, token),
-                RegistrySelector::Account(account) => {
-                    let host = own_host
-                        .for_account(account)
-                        .or_else(|| (*account == identity.account).then(|| own_host.clone()));
-                    let host = host.ok_or_else(|| SessionError::NoHostForAccount {
-                        account: account.clone(),
-                        own: identity.account.clone(),
-                        endpoint: token.proxy_endpoint.clone(),
-                    })?;
-                    registry(&host, &own_scheme, region, token)
-                }
-            })
-        })
-        .collect()
 }
 
 /// Only the registry decides, so a token that says it has expired is tried all the same.

@@ -5,23 +5,20 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::value::RawValue;
-
 use super::json_file::{FileError, JsonFile, RawObject};
 use crate::environment::Environment;
 
 /// The file's name in Docker's folder.
 pub const FILE_NAME: &str = "config.json";
 
-/// The folder with `config.json`: `chosen`, else `DOCKER_CONFIG`, else `~/.docker`.
+/// The folder with `config.json`: `chosen`, else `DOCKER_CONFIG`, else `~/.docker`. None where there is no home: a
+/// relative folder would put a token into the checkout.
 #[must_use]
-pub fn config_dir(chosen: Option<&str>, environment: &Environment) -> PathBuf {
-    chosen
-        .or_else(|| environment.get("DOCKER_CONFIG"))
-        .map_or_else(
-            || environment.home().unwrap_or_default().join(".docker"),
-            PathBuf::from,
-        )
+pub fn config_dir(chosen: Option<&str>, environment: &Environment) -> Option<PathBuf> {
+    match chosen.or_else(|| environment.get("DOCKER_CONFIG")) {
+        Some(dir) => Some(PathBuf::from(dir)),
+        None => Some(environment.home()?.join(".docker")),
+    }
 }
 
 /// The docker CLI's view of `config.json`.
@@ -73,9 +70,7 @@ impl ConfigFile {
     /// # Errors
     /// [`FileError::Io`].
     pub fn write(mut self) -> Result<(), FileError> {
-        if let Ok(auths) = RawValue::from_string(self.auths.to_json(1)) {
-            self.file.members.set("auths", auths);
-        }
+        self.file.members.set_object("auths", &self.auths, 1)?;
         self.file.write()
     }
 

@@ -51,6 +51,9 @@ pub enum Obstacle {
     /// A certificate was not accepted, by us or by the daemon.
     #[error("TLS failed: {0}")]
     Certificate(String),
+    /// The machine's own root certificates cannot be read.
+    #[error("this machine's root certificates cannot be read: {0}")]
+    Roots(String),
     /// The client's certificate files are not (yet) there.
     #[error("{} does not exist", .0.display())]
     NoCertificates(PathBuf),
@@ -71,7 +74,8 @@ impl Obstacle {
             Self::PermissionDenied
             | Self::TlsExpected
             | Self::TlsUnexpected
-            | Self::Certificate(_) => false,
+            | Self::Certificate(_)
+            | Self::Roots(_) => false,
             // A proxy in front of a starting daemon resets connections; ssh fails for reasons that stay.
             Self::Other(_) => !matches!(transport, Transport::Ssh { .. }),
         }
@@ -120,6 +124,9 @@ impl Failure for ConnectError {
             }
             Obstacle::Certificate(_) => {
                 "DOCKER_CERT_PATH must hold the ca.pem, cert.pem and key.pem that belong to this daemon"
+            }
+            Obstacle::Roots(_) => {
+                "mend what SSL_CERT_FILE or SSL_CERT_DIR name, or the system's /etc/ssl/certs"
             }
             Obstacle::NoCertificates(_) => {
                 "docker:dind writes them when the service and the job share the /certs/client volume and \
@@ -211,7 +218,14 @@ fn client(transport: &Transport) -> Result<Docker, Obstacle> {
         } => {
             let file = |name| certificates.join(name);
             let (key, cert, ca) = (file("key.pem"), file("cert.pem"), file("ca.pem"));
-            if let Some(missing) = [&ca, &cert, &key].into_iter().find(|path| !path.exists()) {
+            // A server may ask for no client certificate; one half of it is one that is still being written.
+            let missing = match (ca.exists(), cert.exists(), key.exists()) {
+                (false, _, _) => Some(&ca),
+                (true, false, true) => Some(&cert),
+                (true, true, false) => Some(&key),
+                _ => None,
+            };
+            if let Some(missing) = missing {
                 return Err(Obstacle::NoCertificates(missing.clone()));
             }
             Docker::connect_with_ssl(
@@ -237,6 +251,11 @@ fn obstacle(error: &BollardError) -> Obstacle {
     match error {
         BollardError::RequestTimeoutError => return Obstacle::NoAnswer,
         BollardError::SocketNotFoundError(_) => return Obstacle::NoSocket,
+        BollardError::LoadNativeCertsErrors { errors } => {
+            let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            return Obstacle::Roots(texts.join("; "));
+        }
+        BollardError::NoNativeCertsError { err } => return Obstacle::Roots(err.to_string()),
         _ => {}
     }
     let text = causes(error);

@@ -175,25 +175,36 @@ fn from_docker_host(url: &str, settings: &EndpointSettings<'_>) -> Result<Endpoi
     });
     Ok(Endpoint {
         transport: transport(url, certificates).ok_or_else(|| EndpointError::Malformed {
-            url: url.to_owned(),
+            url: without_password(url),
             named_by: named_by.to_owned(),
         })?,
         named_by: named_by.to_owned(),
     })
 }
 
-fn transport(url: &str, certificates: Option<PathBuf>) -> Option<Transport> {
-    let (scheme, rest) = url.split_once("://")?;
-    if rest.is_empty() {
-        return None;
+/// The URL as it may be shown.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://...@{host}"),
+        _ => url.to_owned(),
     }
+}
+
+fn transport(url: &str, certificates: Option<PathBuf>) -> Option<Transport> {
+    // The docker CLI takes a bare address for TCP, and TCP without an address for this machine.
+    let (scheme, rest) = match url.split_once("://") {
+        Some(("tcp", "")) => ("tcp", "localhost"),
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None => ("tcp", url),
+    };
     match scheme {
         "unix" => Some(Transport::Unix(PathBuf::from(rest))),
         "ssh" => SshTarget::parse(url).map(|target| Transport::Ssh {
             url: url.to_owned(),
             target,
         }),
-        "tcp" | "http" | "https" => {
+        "tcp" => {
             let address = rest.trim_end_matches('/');
             if address.is_empty() || address.contains('/') {
                 return None;
@@ -263,7 +274,7 @@ fn from_context(name: &str, named_by: &str, config_dir: &Path) -> Result<Endpoin
         certificates.exists().then_some(certificates),
     )
     .ok_or_else(|| EndpointError::Malformed {
-        url: endpoint.host.clone(),
+        url: without_password(&endpoint.host),
         named_by: named_by.clone(),
     })?;
     Ok(Endpoint {
@@ -347,8 +358,8 @@ mod tests {
             );
         }
         for host in [
-            "docker:2375",
-            "tcp://",
+            "http://docker:2375",
+            "https://docker:2376",
             "fd://",
             "npipe:////./pipe/x",
             "tcp://a/b",

@@ -155,7 +155,7 @@ fn events_of(message: Message) -> Vec<Event> {
         return vec![Event::Failed(failure)];
     }
     if let Some(aux) = message.aux {
-        if let Some(digest) = aux.digest {
+        if let Some(digest) = aux.digest.filter(|digest| is_digest(digest)) {
             events.push(Event::Digest {
                 digest,
                 size: aux.size,
@@ -184,14 +184,18 @@ fn events_of(message: Message) -> Vec<Event> {
     events
 }
 
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// `TAG: digest: sha256:... size: N`
 fn digest_line(status: &str) -> Option<Event> {
     let (_, rest) = status.split_once("digest: sha256:")?;
     let mut words = rest.split_whitespace();
-    let hex = words.next()?;
-    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_digest.then(|| Event::Digest {
-        digest: format!("sha256:{hex}"),
+    let digest = format!("sha256:{}", words.next()?);
+    is_digest(&digest).then(|| Event::Digest {
+        digest,
         size: words
             .next()
             .filter(|word| *word == "size:")

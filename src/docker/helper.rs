@@ -194,11 +194,14 @@ impl Helper {
             .kill_on_drop(true)
             .spawn()
             .map_err(unrunnable)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A helper that exits without reading breaks the pipe: what it says then tells more than the pipe.
-            let _ = stdin.write_all(input.as_bytes()).await;
-        }
-        let output = tokio::time::timeout(TIMEOUT, child.wait_with_output())
+        let talk = async {
+            if let Some(mut stdin) = child.stdin.take() {
+                // A helper that exits without reading breaks the pipe: what it says then tells more than the pipe.
+                let _ = stdin.write_all(input.as_bytes()).await;
+            }
+            child.wait_with_output().await
+        };
+        let output = tokio::time::timeout(TIMEOUT, talk)
             .await
             .map_err(|_| failed(format!("no answer within {} s", TIMEOUT.as_secs())))?
             .map_err(unrunnable)?;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::Serialize;
 use serde_json::value::RawValue;
 
 use crate::error::{ExitCode, Failure};
@@ -62,6 +63,13 @@ impl Failure for FileError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
+                "a file that is mounted by itself cannot be replaced: mount its folder, or choose another one with \
+                 --docker-config DIR"
+            }
+            Self::Io { attempt: "read", .. } => {
+                "let this user read it, or choose another folder with --docker-config DIR"
+            }
             Self::Io { .. } => {
                 "choose a folder that this user can write with --docker-config DIR or DOCKER_CONFIG"
             }
@@ -92,6 +100,31 @@ impl RawObject {
             Some((_, old)) => *old = value,
             None => self.0.push((key.to_owned(), value)),
         }
+    }
+
+    /// Sets `key` to `value`, on one line.
+    ///
+    /// # Errors
+    /// [`FileError::Io`], where `value` cannot be JSON.
+    pub fn set_value<T: Serialize + ?Sized>(
+        &mut self,
+        key: &str,
+        value: &T,
+    ) -> Result<(), FileError> {
+        let value = serde_json::value::to_raw_value(value).map_err(|error| not_json(key, error))?;
+        self.set(key, value);
+        Ok(())
+    }
+
+    /// Sets `key` to `object`, laid out for its `depth`.
+    ///
+    /// # Errors
+    /// [`FileError::Io`], where `object` cannot be JSON.
+    pub fn set_object(&mut self, key: &str, object: &Self, depth: usize) -> Result<(), FileError> {
+        let value =
+            RawValue::from_string(object.to_json(depth)).map_err(|error| not_json(key, error))?;
+        self.set(key, value);
+        Ok(())
     }
 
     /// Takes `key` out; whether it was there.
@@ -125,6 +158,14 @@ impl RawObject {
             .map(|(name, value)| format!("{indent}{}: {}", quoted(name), value.get()))
             .collect();
         format!("{{\n{}\n{}}}", members.join(",\n"), "\t".repeat(depth))
+    }
+}
+
+fn not_json(key: &str, error: serde_json::Error) -> FileError {
+    FileError::Io {
+        attempt: "encode the value of",
+        path: PathBuf::from(key),
+        source: error.into(),
     }
 }
 

@@ -9,15 +9,14 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::config_file::{ConfigFile, FILE_NAME};
 use super::daemon::RegistryLogin;
 use super::helper::{Helper, HelperError, HelperLogin};
-use super::json_file::{FileError, FolderLock, JsonFile};
+use super::json_file::{FileError, FolderLock, JsonFile, RawObject};
 use crate::error::{ExitCode, Failure};
 use crate::secret::Secret;
 
@@ -71,16 +70,15 @@ impl Failure for StoreError {
 }
 
 /// What `crossdock-logins.json` says: which logins are ours.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 struct Record {
     /// Set where config.json had no `auths` before.
-    #[serde(default)]
     created_auths: bool,
-    #[serde(default)]
-    logins: BTreeMap<String, RecordedLogin>,
+    /// By host; more than one where the place changed between two logins.
+    logins: BTreeMap<String, Vec<RecordedLogin>>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct RecordedLogin {
     /// The helper that holds it; none for `auths`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,7 +87,45 @@ struct RecordedLogin {
     sha256: String,
 }
 
-/// Stores `logins`, all or (where a helper fails) none of those that go into the file.
+impl Record {
+    /// Notes `login`, in place of an older one at the same place.
+    fn note(&mut self, host: &str, login: RecordedLogin) {
+        let places = self.logins.entry(host.to_owned()).or_default();
+        places.retain(|old| old.helper != login.helper);
+        places.push(login);
+    }
+
+    fn strike(&mut self, host: &str, login: &RecordedLogin) {
+        if let Some(places) = self.logins.get_mut(host) {
+            places.retain(|noted| noted != login);
+            if places.is_empty() {
+                self.logins.remove(host);
+            }
+        }
+    }
+
+    fn read(dir: &Path) -> Result<Self, FileError> {
+        let file = JsonFile::read(dir, RECORD_NAME)?;
+        Ok(Self {
+            created_auths: file.member("created_auths")?.unwrap_or_default(),
+            logins: file.member("logins")?.unwrap_or_default(),
+        })
+    }
+
+    /// Writes the record; an empty one is no file.
+    fn write(&self, dir: &Path) -> Result<(), FileError> {
+        let mut file = JsonFile::read(dir, RECORD_NAME)?;
+        if self.logins.is_empty() {
+            return file.remove();
+        }
+        file.members
+            .set_value("created_auths", &self.created_auths)?;
+        file.members.set_value("logins", &self.logins)?;
+        file.write()
+    }
+}
+
+/// Stores `logins`, all of them or none: where one fails, those that were stored are taken out again.
 ///
 /// Gives each login's place, in order, and a warning if the folder could not be locked.
 ///
@@ -101,93 +137,174 @@ pub async fn store(
 ) -> Result<(Vec<Place>, Option<String>), StoreError> {
     let config = ConfigFile::read(dir)?;
     let path = config.file.path().to_owned();
-    let helpers = logins
-        .iter()
-        .map(|login| config.helper_for(&login.host))
-        .collect::<Result<Vec<_>, _>>()?;
-    try_join_all(logins.iter().zip(&helpers).filter_map(|(login, helper)| {
-        let helper = Helper::new(helper.as_deref()?);
+    let mut entries = Vec::with_capacity(logins.len());
+    for login in logins {
+        let auth = auth_of(&login.username, &login.password);
+        let noted = RecordedLogin {
+            helper: config.helper_for(&login.host)?,
+            sha256: sha256_of(auth.expose()),
+        };
+        entries.push((login, auth, noted));
+    }
+    // First of all they are noted: a login that is noted and not stored does no harm, the reverse would stay behind.
+    let warning = note(dir, &entries).await?;
+    let (refused, failure) = store_with_helpers(&entries).await;
+    let stored = match failure {
+        None => store_in_file(dir, &entries).await.map_err(StoreError::from),
+        Some(error) => Err(error.into()),
+    };
+    if let Err(error) = stored {
+        // What cannot be undone now stays noted, for 'logout'; the first error tells more than this one.
+        let _ = undo(dir, &entries, &refused).await;
+        return Err(error);
+    }
+    let places = entries
+        .into_iter()
+        .map(|(_, _, noted)| {
+            noted
+                .helper
+                .map_or_else(|| Place::File(path.clone()), Place::Helper)
+        })
+        .collect();
+    Ok((places, warning))
+}
+
+/// A login, its `auth`, and what is noted of it.
+type Placed<'a> = (&'a RegistryLogin, Secret, RecordedLogin);
+
+async fn note(dir: &Path, placed: &[Placed<'_>]) -> Result<Option<String>, FileError> {
+    let lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
+    let config = ConfigFile::read(dir)?;
+    let mut record = Record::read(dir)?;
+    for (login, _, noted) in placed {
+        if noted.helper.is_none() && config.file.members.get("auths").is_none() {
+            record.created_auths = true;
+        }
+        record.note(&login.host, noted.clone());
+    }
+    record.write(dir)?;
+    Ok(lock.warning)
+}
+
+/// Takes out what was stored of `placed`; the helpers of the hosts in `refused` have stored nothing and are not asked.
+async fn undo(dir: &Path, placed: &[Placed<'_>], refused: &[String]) -> Result<(), FileError> {
+    let is_new = |host: &str, noted: &RecordedLogin| {
+        let is_of_this_run = |(login, _, new): &Placed<'_>| login.host == host && new == noted;
+        placed.iter().any(is_of_this_run)
+    };
+    {
+        let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
+        let mut record = Record::read(dir)?;
+        for (login, _, noted) in placed {
+            if refused.contains(&login.host) {
+                record.strike(&login.host, noted);
+            }
+        }
+        record.write(dir)?;
+    }
+    forget_where(dir, is_new).await.map(drop)
+}
+
+/// All helpers are let finish, so that none is killed in the middle of its work. Gives the hosts whose helper failed,
+/// and the first failure.
+async fn store_with_helpers(placed: &[Placed<'_>]) -> (Vec<String>, Option<HelperError>) {
+    let stores = placed.iter().filter_map(|(login, _, noted)| {
+        let helper = Helper::new(noted.helper.as_deref()?);
         Some(async move {
             let secret = HelperLogin {
                 username: login.username.clone(),
                 secret: login.password.clone(),
             };
-            helper.store(&login.host, &secret).await
+            let outcome = helper.store(&login.host, &secret).await;
+            (login.host.clone(), outcome)
         })
-    }))
-    .await?;
-
-    let lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
-    let mut config = ConfigFile::read(dir)?;
-    let mut record = read_record(dir)?;
-    let mut into_file = false;
-    for (login, helper) in logins.iter().zip(&helpers) {
-        let auth = auth_of(&login.username, &login.password);
-        record.logins.insert(
-            login.host.clone(),
-            RecordedLogin {
-                helper: helper.clone(),
-                sha256: sha256_of(auth.expose()),
-            },
-        );
-        if helper.is_none() {
-            into_file = true;
-            let entry = serde_json::json!({ "auth": auth.expose() }).to_string();
-            if let Ok(entry) = RawValue::from_string(indented(&entry)) {
-                config.auths.set(&login.host, entry);
-            }
+    });
+    let mut refused = Vec::new();
+    let mut failure = None;
+    for (host, outcome) in join_all(stores).await {
+        if let Err(error) = outcome {
+            refused.push(host);
+            failure = failure.or(Some(error));
         }
     }
-    if into_file && config.file.members.get("auths").is_none() {
-        record.created_auths = true;
-    }
-    // The record first: a login that is noted and not stored does no harm, the reverse would stay behind.
-    write_record(dir, &record)?;
-    if into_file {
-        config.write()?;
-    }
-    let places = helpers
-        .into_iter()
-        .map(|helper| helper.map_or_else(|| Place::File(path.clone()), Place::Helper))
-        .collect();
-    Ok((places, lock.warning))
+    (refused, failure)
 }
 
-/// Forgets the logins that were stored here: all of them, or those of which `chosen` says so.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn forget(
-    dir: &Path,
-    chosen: impl Fn(&str) -> bool,
-) -> Result<Vec<(String, Forgotten)>, StoreError> {
-    if !dir.join(RECORD_NAME).exists() {
-        return Ok(Vec::new());
+async fn store_in_file(dir: &Path, placed: &[Placed<'_>]) -> Result<(), FileError> {
+    let into_file: Vec<_> = placed
+        .iter()
+        .filter(|(_, _, noted)| noted.helper.is_none())
+        .collect();
+    if into_file.is_empty() {
+        return Ok(());
     }
     let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
     let mut config = ConfigFile::read(dir)?;
-    let mut record = read_record(dir)?;
-    let ours: Vec<_> = record
-        .logins
-        .iter()
-        .filter(|(host, _)| chosen(host))
-        .map(|(host, login)| (host.clone(), login.clone()))
-        .collect();
-    let mut outcomes = Vec::new();
+    for (login, auth, _) in into_file {
+        let mut entry = RawObject::default();
+        entry.set_value("auth", auth.expose())?;
+        config.auths.set_object(&login.host, &entry, 2)?;
+    }
+    config.write()
+}
+
+/// Forgets the logins that were stored here: all of them, or those for whose host `chosen` says so. Gives for each what
+/// became of it; a helper that fails keeps nobody else's login from being forgotten.
+///
+/// # Errors
+/// A file is at fault.
+pub async fn forget(
+    dir: &Path,
+    chosen: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Result<Forgotten, StoreError>)>, StoreError> {
+    Ok(forget_where(dir, |host, _| chosen(host)).await?)
+}
+
+async fn forget_where(
+    dir: &Path,
+    chosen: impl Fn(&str, &RecordedLogin) -> bool,
+) -> Result<Vec<(String, Result<Forgotten, StoreError>)>, FileError> {
+    if !dir.join(RECORD_NAME).exists() {
+        return Ok(Vec::new());
+    }
+    let mut ours = Vec::new();
+    for (host, places) in Record::read(dir)?.logins {
+        ours.extend(
+            places
+                .into_iter()
+                .filter(|login| chosen(&host, login))
+                .map(|login| (host.clone(), login)),
+        );
+    }
+    // A helper may be slow: it is not waited for under the lock.
+    let from_helpers = join_all(ours.iter().map(|(host, login)| async move {
+        match &login.helper {
+            Some(name) => Some(forget_from_helper(&Helper::new(name), host, login).await),
+            None => None,
+        }
+    }))
+    .await;
+
+    let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
+    let mut config = ConfigFile::read(dir)?;
+    let mut record = Record::read(dir)?;
     let mut changed = false;
-    for (host, login) in ours {
-        let outcome = match &login.helper {
-            Some(name) => forget_from_helper(&Helper::new(name), &host, &login).await?,
-            None => match auth_in_file(&config, &host) {
+    let mut outcomes = Vec::new();
+    for ((host, login), from_helper) in ours.into_iter().zip(from_helpers) {
+        let outcome = match from_helper {
+            Some(outcome) => outcome.map_err(StoreError::from),
+            None => Ok(match auth_in_file(&config, &host) {
                 None => Forgotten::Gone,
                 Some(auth) if sha256_of(auth.expose()) != login.sha256 => Forgotten::Replaced,
                 Some(_) => {
                     changed |= config.auths.remove(&host);
                     Forgotten::Removed
                 }
-            },
+            }),
         };
-        record.logins.remove(&host);
+        if outcome.is_ok() {
+            record.strike(&host, &login);
+        }
         outcomes.push((host, outcome));
     }
     if changed {
@@ -197,11 +314,7 @@ pub async fn forget(
             config.write()?;
         }
     }
-    if record.logins.is_empty() {
-        JsonFile::read(dir, RECORD_NAME)?.remove()?;
-    } else {
-        write_record(dir, &record)?;
-    }
+    record.write(dir)?;
     Ok(outcomes)
 }
 
@@ -268,34 +381,6 @@ fn sha256_of(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
 }
 
-/// An entry of `auths` the way that Docker lays it out.
-fn indented(entry: &str) -> String {
-    let inner = entry.trim_start_matches('{').trim_end_matches('}');
-    format!("{{\n\t\t\t{}\n\t\t}}", inner.replacen(':', ": ", 1))
-}
-
-fn read_record(dir: &Path) -> Result<Record, FileError> {
-    let file = JsonFile::read(dir, RECORD_NAME)?;
-    Ok(Record {
-        created_auths: file.member("created_auths")?.unwrap_or_default(),
-        logins: file.member("logins")?.unwrap_or_default(),
-    })
-}
-
-fn write_record(dir: &Path, record: &Record) -> Result<(), FileError> {
-    let mut file = JsonFile::read(dir, RECORD_NAME)?;
-    let raw = |value: serde_json::Result<String>| {
-        value.and_then(RawValue::from_string).unwrap_or_default()
-    };
-    file.members.set(
-        "created_auths",
-        raw(serde_json::to_string(&record.created_auths)),
-    );
-    file.members
-        .set("logins", raw(serde_json::to_string(&record.logins)));
-    file.write()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,13 +393,5 @@ mod tests {
             ["a.example", "b.example"]
         );
         assert!(shadowed_hosts("not json", &["a.example"]).is_empty());
-    }
-
-    #[test]
-    fn entries_are_laid_out_as_docker_does() {
-        assert_eq!(
-            indented(r#"{"auth":"QVdTOng="}"#),
-            "{\n\t\t\t\"auth\": \"QVdTOng=\"\n\t\t}"
-        );
     }
 }

@@ -119,6 +119,11 @@ impl FromStr for RegistryHost {
                 "it is neither a 12-digit account id nor a host name",
             ));
         }
+        if !is_host_like(text) {
+            return Err(invalid(
+                "Docker takes a host without a dot or a port for a name on Docker Hub",
+            ));
+        }
         let host = text.to_ascii_lowercase();
         let ecr = ecr_parts(&host);
         if ecr.is_none() && MARKS.iter().any(|mark| host.contains(mark)) {
@@ -163,7 +168,12 @@ impl FromStr for RegistrySelector {
     }
 }
 
-fn is_host_and_port(text: &str) -> bool {
+/// Docker takes the first part of a name for a host if it has a dot or a port, or is `localhost`.
+pub(super) fn is_host_like(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost"
+}
+
+pub(super) fn is_host_and_port(text: &str) -> bool {
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, Some(port)),
         _ => (text, None),
@@ -278,6 +288,7 @@ mod tests {
             "public.ecr.aws.evil.org",
             "a b",
             "",
+            "myregistry",
             "host:0",
             "host:http",
         ] {

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::host::{is_host_and_port, is_host_like};
+
 /// A repository name: 2 to 256 characters in lower case, parts separated by `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Repository(String);
@@ -21,6 +23,7 @@ pub struct ImageReference {
     host: Option<String>,
     repository: Option<Repository>,
     tag: Option<Tag>,
+    has_digest: bool,
 }
 
 /// Why a text is no repository, tag or image.
@@ -65,6 +68,12 @@ impl ImageReference {
     #[must_use]
     pub fn repository(&self) -> Option<&Repository> {
         self.repository.as_ref()
+    }
+
+    /// Whether it is named by a digest or an id, so that there is no tag to be assumed.
+    #[must_use]
+    pub fn has_digest(&self) -> bool {
+        self.has_digest
     }
 
     /// The tag, where one is named.
@@ -174,6 +183,7 @@ impl FromStr for ImageReference {
                 host: None,
                 repository: None,
                 tag: None,
+                has_digest: true,
             });
         }
         let (named, digest) = match text.split_once('@') {
@@ -188,6 +198,9 @@ impl FromStr for ImageReference {
             _ => (named, None),
         };
         let (host, path) = match path.split_once('/') {
+            Some((first, _)) if is_host_like(first) && !is_host_and_port(first) => {
+                return Err(invalid("its first part is no host name"));
+            }
             Some((first, rest)) if is_host_like(first) => (Some(first.to_owned()), rest),
             _ => (None, path),
         };
@@ -206,13 +219,9 @@ impl FromStr for ImageReference {
             host,
             repository,
             tag,
+            has_digest: digest.is_some(),
         })
     }
-}
-
-/// Docker takes the first part of a name for a host if it has a dot or a port, or is `localhost`.
-fn is_host_like(part: &str) -> bool {
-    part.contains(['.', ':']) || part == "localhost"
 }
 
 fn is_digest(text: &str) -> bool {
@@ -313,6 +322,8 @@ mod tests {
             "--tag",
             "app:.x",
             "http://x/y",
+            "../images/x",
+            "a.b?x/y",
         ] {
             assert!(text.parse::<ImageReference>().is_err(), "{text}");
         }

@@ -29,12 +29,16 @@ pub struct SharedFiles {
 }
 
 impl SharedFiles {
-    /// The files that `environment` names. Without a home directory the default paths are relative.
+    /// The files that `environment` names. Without a home directory they are looked for under `/`, and never in the
+    /// working directory.
     #[must_use]
     pub fn from_environment(environment: &Environment) -> Self {
         let path = |variable, default: &str| match environment.get(variable) {
             Some(path) => expand_home(path, environment),
-            None => environment.home().unwrap_or_default().join(default),
+            None => environment
+                .home()
+                .unwrap_or_else(|| PathBuf::from("/"))
+                .join(default),
         };
         Self {
             config: path("AWS_CONFIG_FILE", ".aws/config"),
@@ -89,6 +93,8 @@ pub struct ResolvedProfile {
 pub struct Profiles {
     set: ProfileSet,
     files: SharedFiles,
+    /// Sections of the config file that are called as in the credentials file, and are read by nobody.
+    unread_sections: Vec<String>,
 }
 
 /// What is wrong with the shared files or a profile in them.
@@ -138,6 +144,14 @@ pub enum ProfileError {
         name: String,
         /// The settings that would be needed.
         missing: &'static str,
+    },
+    /// A section of the config file without `profile` in its name.
+    #[error("{} has a section [{name}], which is not read: in this file it must be [profile {name}]", path.display())]
+    MissingPrefix {
+        /// The profile.
+        name: String,
+        /// The config file.
+        path: PathBuf,
     },
     /// A setting whose value cannot be used.
     #[error("profile '{name}': {setting} is not usable: {reason}")]
@@ -206,7 +220,12 @@ impl Profiles {
         let set = aws_config::profile::load(&Fs::real(), &Env::real(), &builder.build(), None)
             .await
             .map_err(|error| ProfileError::Unparsable(innermost(&error)))?;
-        Ok(Self { set, files })
+        let config = std::fs::read_to_string(&files.config).unwrap_or_default();
+        Ok(Self {
+            set,
+            unread_sections: unread_sections(&config),
+            files,
+        })
     }
 
     /// Whether `name` is there.
@@ -226,6 +245,12 @@ impl Profiles {
     /// # Errors
     /// [`ProfileError`], naming the profile and the setting.
     pub fn resolve(&self, name: &str) -> Result<ResolvedProfile, ProfileError> {
+        if self.unread_sections.iter().any(|section| section == name) {
+            return Err(ProfileError::MissingPrefix {
+                name: name.to_owned(),
+                path: self.files.config.clone(),
+            });
+        }
         let mut chain = vec![name.to_owned()];
         let mut roles = Vec::new();
         let mut profile = self.profile(name)?;
@@ -295,6 +320,17 @@ fn readable(path: &Path) -> Result<bool, ProfileError> {
             source,
         }),
     }
+}
+
+/// The names of sections that would be profiles in the credentials file and are none here.
+fn unread_sections(config: &str) -> Vec<String> {
+    config
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.split(']').next())
+        .map(str::trim)
+        .filter(|name| *name != "default" && !name.contains([' ', '\t']))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn setting<'a>(profile: &'a Profile, name: &str) -> Option<&'a str> {

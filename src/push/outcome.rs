@@ -82,7 +82,7 @@ impl Refusal {
     /// part of many messages, must not be read as a word of the registry's.
     #[must_use]
     pub fn read(message: &str, repository: &str) -> Self {
-        let lower = message.to_lowercase().replace(repository, "REPOSITORY");
+        let lower = without_name(&message.to_lowercase(), repository);
         let says = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
         // Before all others: containerd puts "repository does not exist" into the same message.
         if says(&[
@@ -120,6 +120,28 @@ impl Refusal {
             Self::Other
         }
     }
+}
+
+/// `text` without the places where `name` stands by itself, as in a URL or in quotes.
+fn without_name(text: &str, name: &str) -> String {
+    let is_part = |byte: Option<u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let mut rest = text;
+    let mut cleared = String::with_capacity(text.len());
+    while let Some(at) = rest.find(name).filter(|_| !name.is_empty()) {
+        let end = at + name.len();
+        let before = cleared
+            .bytes()
+            .last()
+            .filter(|_| at == 0)
+            .or(rest[..at].bytes().last());
+        let stands_alone = !is_part(before) && !is_part(rest[end..].bytes().next());
+        cleared.push_str(&rest[..at]);
+        cleared.push_str(if stands_alone { "..." } else { name });
+        rest = &rest[end..];
+    }
+    cleared + rest
 }
 
 /// Why a reference does not hold the image.
@@ -259,7 +281,13 @@ fn refusal_hint(
              with the registry's host"
         )),
         Refusal::Throttled => Some("the registry limits the rate: push again later".to_owned()),
-        Refusal::ManifestRefused | Refusal::Other => None,
+        Refusal::ManifestRefused => Some(match held {
+            Some(held) => format!(
+                "the daemon does not pass on why; the tag holds {held}, so it may be immutable: push under a new tag"
+            ),
+            None => "the daemon does not pass on why the registry refused the manifest; its log may tell".to_owned(),
+        }),
+        Refusal::Other => None,
     }
 }
 

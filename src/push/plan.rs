@@ -24,7 +24,7 @@ pub enum PlanError {
         /// The image.
         image: String,
     },
-    /// An image id has no tag, and `latest` would be a guess.
+    /// An image id or digest has no tag, and `latest` would be a guess.
     #[error("'{image}' has no tag to push under: give one with --tag TAG")]
     NoTag {
         /// The image.
@@ -61,7 +61,7 @@ pub fn plan(
     if unique.is_empty() {
         unique.push(match image.tag() {
             Some(tag) => tag.clone(),
-            None if image.repository().is_some() => DEFAULT_TAG
+            None if !image.has_digest() => DEFAULT_TAG
                 .parse()
                 .map_err(|_| PlanError::NoTag { image: text() })?,
             None => return Err(PlanError::NoTag { image: text() }),
@@ -100,9 +100,12 @@ mod tests {
             planned("0123456789ab", None, &["1"]),
             Err(PlanError::NoRepository { .. })
         ));
-        assert!(matches!(
-            planned("0123456789ab", Some("app"), &[]),
-            Err(PlanError::NoTag { .. })
-        ));
+        let by_digest = format!("app@sha256:{}", "ab".repeat(32));
+        for image in ["0123456789ab", &by_digest] {
+            assert!(matches!(
+                planned(image, Some("app"), &[]),
+                Err(PlanError::NoTag { .. })
+            ));
+        }
     }
 }

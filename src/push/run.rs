@@ -6,18 +6,21 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use super::outcome::{Held, PushError, ReferenceOutcome, Refusal, Status, TargetOutcome};
 use super::plan::Plan;
 use crate::account::AccountId;
 use crate::docker::daemon::{Daemon, DaemonError, LocalImage, RegistryLogin};
 use crate::docker::events::{Event, PushStream};
+use crate::ecr::repository::Tag;
 use crate::error::Failure;
 use crate::progress::{Progress, ReferenceProgress};
 use crate::registry::client::{RegistryClient, RegistryError, RemoteManifest};
 
+/// ECR takes about ten manifests a second ("Amazon ECR service quotas", `PutImage`).
+const TAGS_AT_ONCE: usize = 4;
 /// Podman is silent until a push is done, so its silence means nothing before so long.
 const PODMAN_PATIENCE: Duration = Duration::from_hours(1);
 
@@ -62,41 +65,39 @@ impl Push<'_> {
         let mut references = Vec::with_capacity(self.plan.tags.len());
         if let Some((first, others)) = self.plan.tags.split_first() {
             let first = self.reference(target, first.as_str()).await;
-            let not_tried = first
-                .result
-                .as_ref()
-                .err()
-                .filter(|error| error.concerns_repository())
-                .map(|error| (first.tag.clone(), error.exit_code()));
+            let others = self.others(target, &first, others).await;
             references.push(first);
-            references.extend(match not_tried {
-                Some((because, code)) => others
-                    .iter()
-                    .map(|tag| ReferenceOutcome {
-                        reference: self.name(target, tag.as_str()),
-                        tag: tag.to_string(),
-                        result: Err(PushError::NotTried {
-                            because: because.clone(),
-                            code,
-                        }),
-                        took: Duration::ZERO,
-                    })
-                    .collect(),
-                None => {
-                    join_all(
-                        others
-                            .iter()
-                            .map(|tag| self.reference(target, tag.as_str())),
-                    )
-                    .await
-                }
-            });
+            references.extend(others);
         }
         TargetOutcome {
             host: target.login.host.clone(),
             references,
             took: start.elapsed(),
         }
+    }
+
+    /// The further tags, unless what became of the first one holds for them, too.
+    async fn others(
+        &self,
+        target: &Target,
+        first: &ReferenceOutcome,
+        tags: &[Tag],
+    ) -> Vec<ReferenceOutcome> {
+        let pushes = tags.iter().map(|tag| async move {
+            match &first.result {
+                Err(error) if error.concerns_repository() => ReferenceOutcome {
+                    reference: self.name(target, tag.as_str()),
+                    tag: tag.to_string(),
+                    result: Err(PushError::NotTried {
+                        because: first.tag.clone(),
+                        code: error.exit_code(),
+                    }),
+                    took: Duration::ZERO,
+                },
+                _ => self.reference(target, tag.as_str()).await,
+            }
+        });
+        stream::iter(pushes).buffered(TAGS_AT_ONCE).collect().await
     }
 
     fn name(&self, target: &Target, tag: &str) -> String {
@@ -192,14 +193,12 @@ impl Push<'_> {
         before: Option<&RemoteManifest>,
         message: String,
     ) -> Result<Held, PushError> {
-        let mut refusal = Refusal::read(&message, self.plan.repository.as_str());
+        let refusal = Refusal::read(&message, self.plan.repository.as_str());
         let mut holds = before.cloned();
         if matches!(refusal, Refusal::TagTaken | Refusal::ManifestRefused) {
             holds = self.look(target, tag).await.or(holds);
-            match &holds {
-                Some(remote) if self.is_same(remote) => return Ok(held(remote)),
-                Some(_) => refusal = Refusal::TagTaken,
-                None => {}
+            if let Some(remote) = holds.as_ref().filter(|remote| self.is_same(remote)) {
+                return Ok(held(remote));
             }
         }
         Err(PushError::Refused {

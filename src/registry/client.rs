@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::aws::causes;
 use crate::error::{ExitCode, Failure};
-use crate::network::HttpClient;
-use crate::secret::Secret;
+use crate::network::{HttpClient, NO_ROOTS, lacks_roots};
+use crate::secret::{Secret, redact};
 
 /// The limit on one whole answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -93,6 +93,7 @@ impl Failure for RegistryError {
             Self::LoginRefused { .. } => {
                 "the token may have expired, or the role may not use this registry"
             }
+            Self::Unreachable { reason, .. } if lacks_roots(reason) => NO_ROOTS,
             Self::Unreachable { .. } => {
                 "check that this machine reaches the registry (name resolution, HTTPS_PROXY, a firewall, root \
                  certificates); '--verify never' stores the login unchecked"
@@ -267,7 +268,7 @@ fn words_of(body: &[u8]) -> String {
         message: String,
     }
     const LONGEST: usize = 300;
-    match serde_json::from_slice::<Document>(body) {
+    let words = match serde_json::from_slice::<Document>(body) {
         Ok(document) => document
             .errors
             .iter()
@@ -278,12 +279,10 @@ fn words_of(body: &[u8]) -> String {
             })
             .collect::<Vec<_>>()
             .join("; "),
-        Err(_) => String::from_utf8_lossy(body)
-            .trim()
-            .chars()
-            .take(LONGEST)
-            .collect(),
-    }
+        Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
+    };
+    // Secrets are taken out before the text is cut: half a secret would not be recognised.
+    redact(&words).chars().take(LONGEST).collect()
 }
 
 #[cfg(test)]

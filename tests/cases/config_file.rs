@@ -326,6 +326,106 @@ fn helpers_that_cannot_store_are_exit_2_and_say_what_to_do() {
     }
 }
 
+/// Two registries, one for the helper `keeping` and one for `failing`.
+fn two_helpers(folder: &Folder, failing: &str) -> Program {
+    folder.write_script("bin/docker-credential-keeping", KEEPING_HELPER);
+    folder.write_script("bin/docker-credential-failing", failing);
+    let config = json!({"credHelpers": {"127.0.0.1:1": "keeping", "127.0.0.1:2": "failing"}});
+    folder.write("config.json", &config.to_string());
+    with_path(login(folder), folder)
+        .arg("--verify=never")
+        .arg("--registry=127.0.0.1:1,127.0.0.1:2,127.0.0.1:3")
+}
+
+#[test]
+fn a_login_that_fails_half_way_leaves_nothing_behind() {
+    let folder = Folder::new();
+    two_helpers(&folder, "#!/bin/sh\ncat > /dev/null\necho locked\nexit 1\n")
+        .run()
+        .code(2)
+        .stdout("")
+        .says("docker-credential-failing store failed for 127.0.0.1:2: locked");
+    assert!(
+        !folder.join("stored").exists(),
+        "the helper that worked kept its login"
+    );
+    assert!(folder.json("config.json").get("auths").is_none());
+}
+
+#[test]
+fn a_helper_that_fails_does_not_keep_others_from_being_logged_out() {
+    let folder = Folder::new();
+    two_helpers(&folder, KEEPING_HELPER).run().code(0);
+    std::fs::remove_file(folder.join("bin/docker-credential-failing")).unwrap();
+    assert!(folder.json("config.json")["auths"]["127.0.0.1:3"].is_object());
+    with_path(logout(&folder), &folder)
+        .run()
+        .code(2)
+        .says("logged out of 127.0.0.1:3")
+        .says("docker-credential-failing is not on PATH");
+    assert!(
+        folder.json("config.json").get("auths").is_none(),
+        "the token in the file is still there"
+    );
+    // What could not be forgotten is still noted, and is when its helper is back.
+    folder.write_script("bin/docker-credential-failing", KEEPING_HELPER);
+    with_path(logout(&folder), &folder)
+        .run()
+        .code(0)
+        .says("127.0.0.1:2");
+    assert_eq!(
+        folder.json("config.json")["credHelpers"]
+            .as_object()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert!(!folder.join("crossdock-logins.json").exists());
+}
+
+#[test]
+fn a_login_that_moved_to_a_helper_is_forgotten_in_both_places() {
+    let folder = Folder::new();
+    folder.write_script("bin/docker-credential-keeping", KEEPING_HELPER);
+    login(&folder).run().code(0);
+    let mut config = folder.json("config.json");
+    config["credsStore"] = json!("keeping");
+    folder.write("config.json", &config.to_string());
+    with_path(login(&folder), &folder).run().code(0);
+    with_path(logout(&folder), &folder).run().code(0);
+    assert_eq!(folder.json("config.json"), json!({"credsStore": "keeping"}));
+    assert!(!folder.join("stored").exists());
+}
+
+#[test]
+fn a_slow_helper_at_logout_does_not_hold_up_a_login() {
+    let folder = Folder::new();
+    folder.write_script("bin/docker-credential-keeping", KEEPING_HELPER);
+    folder.write(
+        "config.json",
+        &json!({"credHelpers": {"127.0.0.1:1": "keeping"}}).to_string(),
+    );
+    with_path(login(&folder), &folder)
+        .arg("--verify=never")
+        .arg("--registry=127.0.0.1:1")
+        .run()
+        .code(0);
+    folder.write_script(
+        "bin/docker-credential-keeping",
+        "#!/bin/sh\nsleep 5\nexit 1\n",
+    );
+    let mut slow = with_path(logout(&folder), &folder);
+    let mut slow = slow.spawn();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    login(&folder)
+        .arg("--verify=never")
+        .arg("--registry=127.0.0.1:2")
+        .run()
+        .code(0)
+        .within(std::time::Duration::from_secs(3));
+    assert!(!slow.wait().unwrap().success());
+}
+
 #[test]
 fn twenty_logins_at_once_lose_nothing() {
     let folder = Folder::new();

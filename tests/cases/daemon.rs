@@ -62,10 +62,15 @@ fn no_daemon_is_exit_6_with_its_cause() {
 #[test]
 fn a_docker_host_that_cannot_be_one_is_exit_2() {
     login()
-        .env("DOCKER_HOST", "docker:2375")
+        .env("DOCKER_HOST", "ssh://me:pa55word@far")
         .run()
         .code(2)
-        .says("'docker:2375' from DOCKER_HOST is not a Docker endpoint")
+        .says("'ssh://...@far' from DOCKER_HOST is not a Docker endpoint");
+    login()
+        .env("DOCKER_HOST", "https://docker:2376")
+        .run()
+        .code(2)
+        .says("'https://docker:2376' from DOCKER_HOST is not a Docker endpoint")
         .says("give unix:///PATH, tcp://HOST[:PORT] or ssh://[USER@]HOST");
 }
 
@@ -221,6 +226,74 @@ fn tls_on_both_sides_works_and_on_one_side_is_told_at_once() {
         .code(6)
         .says("/nowhere/ca.pem does not exist")
         .says("share the /certs/client volume");
+}
+
+#[test]
+fn sockets_that_are_there_are_found() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.join("podman")).unwrap();
+    let _peer = Peer::on_socket(&folder.join("podman/podman.sock"), |request| {
+        routine(&request.path)
+    });
+    // The default sockets are hidden in a namespace of its own.
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c"])
+        .arg("mount -t tmpfs none /run && { [ /var/run -ef /run ] || mount -t tmpfs none /var/run; } && exec \"$0\" login -v")
+        .arg(binary());
+    Program::from_command(command)
+        .env("AWS_ENDPOINT_URL", sandbox().get("AWS_ENDPOINT"))
+        .env("AWS_REGION", sandbox().get("REGION"))
+        .keys_of("PUSHER")
+        .env("XDG_RUNTIME_DIR", folder.path())
+        .run()
+        .code(0)
+        .says("podman/podman.sock (from rootless Podman's socket)");
+}
+
+#[test]
+fn push_needs_no_config_file_where_docker_host_is_set() {
+    let folder = Folder::new();
+    folder.write("config.json", "not json");
+    Program::with_role(&["push", "no-such-image:1"])
+        .env("DOCKER_CONFIG", folder.path())
+        .run()
+        .code(8);
+    Program::with_role(&["push", "no-such-image:1"])
+        .without("DOCKER_HOST")
+        .env("DOCKER_CONFIG", folder.path())
+        .run()
+        .code(2)
+        .says("is not valid at line 1");
+}
+
+#[test]
+fn a_daemon_that_wants_no_client_certificate_gets_none() {
+    let tls = sandbox().get("TLS_DIR");
+    let port = free_port();
+    let mut arguments: Vec<String> = ["ca", "server-cert", "server-key"]
+        .iter()
+        .zip(["tlscacert", "tlscert", "tlskey"])
+        .map(|(file, option)| format!("--{option}={tls}/{file}.pem"))
+        .collect();
+    arguments.push("--tls".to_owned());
+    arguments.push(format!("--host=tcp://127.0.0.1:{port}"));
+    let _engine = Engine::start(&arguments);
+    let folder = Folder::new();
+    std::fs::copy(format!("{tls}/client/ca.pem"), folder.join("ca.pem")).unwrap();
+    let with = |folder: &Folder| {
+        login()
+            .env("DOCKER_HOST", format!("tcp://127.0.0.1:{port}"))
+            .env("DOCKER_TLS_VERIFY", "1")
+            .env("DOCKER_CERT_PATH", folder.path())
+    };
+    with(&folder).run().code(0);
+    with(&folder)
+        .env("SSL_CERT_FILE", folder.join("none.pem"))
+        .run()
+        .code(6)
+        .says("this machine's root certificates cannot be read")
+        .says("mend what SSL_CERT_FILE or SSL_CERT_DIR name");
 }
 
 #[test]

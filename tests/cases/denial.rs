@@ -166,8 +166,11 @@ fn an_answer_that_is_not_of_aws_says_so() {
         "text/html",
         "<html>",
     ));
-    run.code(1)
-        .says("HTTP status 407 without an AWS error in it");
+    run.code(5)
+        .says("HTTP status 407 without an AWS error in it: something on the way answered")
+        .says("HTTPS_PROXY");
+    let (run, _) = assume_role_answered_with(reply("403 Forbidden", "text/html", "<html>"));
+    run.code(5).does_not_say("must allow");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::fake_aws::FakeAws;
 use crate::support::files::Folder;
 use crate::support::peer::{Peer, reply};
 use crate::support::program::{Program, Run};
@@ -402,6 +403,51 @@ fn profiles_that_cannot_work_say_why() {
 }
 
 #[test]
+fn a_section_without_profile_in_its_name_is_pointed_out() {
+    let config = way_2_config().replace("[profile build]", "[build]");
+    with_files(&["login", "--profile", "build"], &config, &builder_section("build"))
+        .env("AWS_REGION", "eu-central-1")
+        .run()
+        .code(3)
+        .says(".aws/config has a section [build], which is not read: in this file it must be [profile build]");
+}
+
+#[test]
+fn the_shared_files_may_be_elsewhere() {
+    let folder = Folder::new();
+    let config = folder.write("my-config", &way_2_config());
+    let credentials = folder.write("my-credentials", &builder_section("build"));
+    Program::in_sandbox(&["login", "--profile", "build"])
+        .without("AWS_ACCESS_KEY_ID")
+        .without("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_CONFIG_FILE", config)
+        .env("AWS_SHARED_CREDENTIALS_FILE", credentials)
+        .run()
+        .code(0)
+        .says("with profile 'build' (AKIA...");
+}
+
+#[test]
+fn the_region_of_the_profile_comes_before_that_of_another_registry() {
+    let aws = FakeAws::working("https://022222222222.dkr.ecr.eu-central-1.amazonaws.com").serve();
+    let program = Program::with_fake_aws(&["login", "--verify=never", "--profile=build"], &aws)
+        .without("AWS_REGION")
+        .without("AWS_ACCESS_KEY_ID")
+        .without("AWS_SECRET_ACCESS_KEY")
+        .arg("--registry=022222222222,012345678901.dkr.ecr.us-east-1.amazonaws.com")
+        .arg("--output=json");
+    program.home().write(".aws/config", &way_2_config());
+    program
+        .home()
+        .write(".aws/credentials", &builder_section("build"));
+    let document = program.run().code(0).json();
+    assert_eq!(document["registries"][0]["region"], "eu-central-1");
+    assert_eq!(document["registries"][1]["region"], "us-east-1");
+    let sts = &aws.requests()[0].headers["authorization"];
+    assert!(sts.contains("/eu-central-1/sts/"), "{sts}");
+}
+
+#[test]
 fn a_source_that_was_asked_for_is_the_only_one_looked_at() {
     Program::new(&["login", "--source", "env", "--verify", "never"])
         .env("AWS_REGION", "eu-central-1")
@@ -482,6 +528,14 @@ fn accounts_that_are_not_allowed_end_everything_before_anything_is_stored() {
         .run()
         .code(4);
     refused(run, &folder).says("account 333333333333 (a registry)");
+    // By a registry whose account nobody knows.
+    let run = login(&folder)
+        .arg("--registry=127.0.0.1:1")
+        .arg("--verify=never")
+        .arg("--allowed-account=022222222222")
+        .run()
+        .code(4);
+    refused(run, &folder).says("cannot tell the account of 127.0.0.1:1");
     // And the right one is let through.
     login(&folder)
         .env("CROSSDOCK_ALLOWED_ACCOUNT", "111111111111, 022222222222")

@@ -94,6 +94,34 @@ fn a_registry_is_chosen_by_account_or_host() {
 }
 
 #[test]
+fn a_token_goes_to_ecr_and_to_nobody_else() {
+    for (host, message) in [
+        (
+            "myregistry",
+            "Docker takes a host without a dot or a port for a name on Docker Hub",
+        ),
+        (
+            "docker.io",
+            "docker.io is neither an Amazon ECR registry nor the one that ECR named",
+        ),
+        ("registry.evil.example", "no token is sent there"),
+        (
+            "1234-dkr.ecr.us-east-1.evil.org:443",
+            "no token is sent there",
+        ),
+    ] {
+        let folder = Folder::new();
+        Program::with_role(&["login", "--verify", "never", "--registry", host])
+            .env("DOCKER_CONFIG", folder.path())
+            .run()
+            .code(2)
+            .stdout("")
+            .says(message);
+        assert_eq!(folder.names(), [""; 0], "{host}");
+    }
+}
+
+#[test]
 fn a_registry_that_refuses_the_token_is_exit_7_and_nothing_is_stored() {
     // BUILD's registry knows nothing of OURTHING's token.
     for (verify, message) in [
@@ -243,7 +271,7 @@ fn a_peer_that_echoes_a_secret_cannot_make_it_seen() {
         reply(
             "500 Internal Server Error",
             "text/plain",
-            &format!("{echo} {PASSWORD}\u{1b}[2K"),
+            &format!("{echo}\u{1b}[2K {PASSWORD}"),
         )
     });
     let aws = FakeAws::working(&registry.url()).serve();

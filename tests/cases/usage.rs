@@ -1,6 +1,7 @@
 //! Wrong usage and wrong settings: exit code 2 (or 3 for credentials), one sentence, nothing asked of anybody.
 
-use crate::support::program::Program;
+use crate::support::files::Folder;
+use crate::support::program::{Program, binary};
 
 #[test]
 fn version_and_help() {
@@ -204,6 +205,62 @@ fn a_blank_variable_is_an_unset_one() {
         .run()
         .code(3)
         .says("no AWS credentials found");
+}
+
+#[test]
+fn blank_items_of_a_list_are_no_items() {
+    // "$CI_COMMIT_SHORT_SHA,$CI_COMMIT_TAG" on a branch; the image is looked for, so the tags were fine.
+    Program::with_role(&["push", "no-such-image"])
+        .env("CROSSDOCK_TAG", "0123abcd, ,")
+        .env("CROSSDOCK_REGISTRY", "022222222222,")
+        .run()
+        .code(8);
+    // An account that is blank must not allow every account.
+    Program::with_role(&["login"])
+        .env("CROSSDOCK_ALLOWED_ACCOUNT", " ")
+        .run()
+        .code(2);
+}
+
+#[test]
+fn an_endpoint_that_is_no_url_is_told_by_its_variable() {
+    for (variable, value) in [
+        ("AWS_ENDPOINT_URL", "localhost:4566"),
+        ("AWS_ENDPOINT_URL_STS", "foo"),
+        ("AWS_ENDPOINT_URL_ECR", "ftp://x"),
+    ] {
+        Program::with_role(&["login"])
+            .env(variable, value)
+            .run()
+            .code(2)
+            .says(&format!(
+                "{variable} is not usable: '{value}' is not http://HOST or https://HOST"
+            ));
+    }
+}
+
+#[test]
+fn without_a_home_nothing_is_written_into_the_working_directory() {
+    let folder = Folder::new();
+    // In a user namespace of its own the user is one that no password file knows.
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args([
+            "--user",
+            "--map-user=54321",
+            "sh",
+            "-c",
+            "cd \"$1\" && exec \"$0\" login --verify never",
+        ])
+        .arg(binary())
+        .arg(folder.path());
+    Program::from_command(command)
+        .without("HOME")
+        .run()
+        .code(2)
+        .says("there is no home directory to find Docker's config.json in: HOME is not set")
+        .says("set HOME, or give --docker-config DIR");
+    assert_eq!(folder.names(), [""; 0]);
 }
 
 #[test]

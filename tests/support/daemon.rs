@@ -80,7 +80,7 @@ pub fn free_port() -> u16 {
 /// A real engine of the test's own, without networks; stopped at the end.
 pub struct Engine {
     child: Child,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Engine {
@@ -98,10 +98,7 @@ impl Engine {
             .stderr(std::fs::File::create(folder.join("log")).unwrap())
             .spawn()
             .expect("a Docker Engine is needed: install docker.io");
-        Self {
-            child,
-            _folder: folder,
-        }
+        Self { child, folder }
     }
 }
 
@@ -112,5 +109,9 @@ impl Drop for Engine {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         let _ = self.child.wait();
+        // One that could not start leaves its data root mounted on itself.
+        let _ = Command::new("umount")
+            .arg(self.folder.join("data"))
+            .output();
     }
 }

@@ -11,7 +11,13 @@ pub const ROLE: &str = "arn:aws:iam::022222222222:role/OurThingBuildRole";
 pub const SOURCE_SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
 pub const SESSION_SECRET: &str = "fake/session/secret/access/key/0123456789";
 pub const SESSION_TOKEN: &str = "fakeSessionTokenThatMustNeverBeSeen0123456789==";
-pub const PASSWORD: &str = "fake:ecr:password:that:must:never:be:seen==";
+/// With colons, and longer than any text that is cut.
+pub const PASSWORD: &str = concat!(
+    "fake:ecr:password:that:must:never:be:seen:0123456789abcdefghijklmnopqrstuvwxyz:ABCDEFGHIJKLMNOPQRSTUVWXYZ:",
+    "first:0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrst:",
+    "second:0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrs:",
+    "third:0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrst=="
+);
 
 /// What the fake answers; each can be replaced.
 #[derive(Clone)]

@@ -1,0 +1,172 @@
+//! The registries of a run: which are meant, which token each gets, and where no token goes.
+
+use std::time::SystemTime;
+
+use futures_util::future::try_join_all;
+
+use super::session::{Identity, SessionError};
+use crate::account::AccountId;
+use crate::aws::Aws;
+use crate::docker::daemon::RegistryLogin;
+use crate::ecr::host::{RegistryHost, RegistrySelector};
+use crate::ecr::token::{self, Token};
+use crate::error::Result;
+use crate::identity::keys::Keys;
+use crate::network::HttpClient;
+use crate::registry::client::RegistryClient;
+
+/// A registry that we hold a login for.
+#[derive(Clone, Debug)]
+pub(super) struct Registry {
+    /// User, password and host.
+    pub(super) login: RegistryLogin,
+    /// Its account: the host's, or the identity's for the registry that ECR named as its own.
+    pub(super) account: Option<AccountId>,
+    /// Its region.
+    pub(super) region: String,
+    /// When ECR says that the token ends.
+    pub(super) expires_at: Option<SystemTime>,
+    base_url: String,
+    http: HttpClient,
+}
+
+impl Registry {
+    /// A client of the registry itself.
+    pub(super) fn client(&self) -> RegistryClient {
+        RegistryClient::new(
+            self.http.clone(),
+            self.base_url.clone(),
+            self.login.host.clone(),
+            &self.login.username,
+            &self.login.password,
+        )
+    }
+}
+
+/// A token for the region of each selector, `default` first.
+pub(super) async fn tokens(
+    aws: &Aws,
+    keys: &Keys,
+    default: &str,
+    selectors: &[RegistrySelector],
+    role: Option<&str>,
+) -> Result<Vec<(String, Token)>> {
+    let mut regions: Vec<&str> = Vec::new();
+    for selector in selectors {
+        let region = match selector {
+            RegistrySelector::Host(host) => host.region().unwrap_or(default),
+            RegistrySelector::Account(_) => default,
+        };
+        if !regions.contains(&region) {
+            regions.push(region);
+        }
+    }
+    if regions.is_empty() {
+        regions.push(default);
+    }
+    let fetched = regions.into_iter().map(|region| async move {
+        let token = token::fetch(aws, region, keys.to_sdk(), role).await?;
+        Ok((region.to_owned(), token))
+    });
+    try_join_all(fetched).await
+}
+
+/// The registries that are meant, each with the token of its region. A token goes to hosts of ECR's grammar, to the
+/// host that ECR itself named, and to loopback; to nobody else.
+pub(super) fn registries(
+    identity: &Identity,
+    default_region: &str,
+    selectors: &[RegistrySelector],
+    tokens: &[(String, Token)],
+    http: &HttpClient,
+) -> Result<Vec<Registry>> {
+    let of_region = |region: &str| {
+        let token = tokens
+            .iter()
+            .find(|(of, _)| of == region)
+            .or(tokens.first());
+        let (_, token) = token.ok_or_else(|| SessionError::BadEndpoint(region.to_owned()))?;
+        Ok::<_, SessionError>((token, OwnRegistry::of(token)?))
+    };
+    let registry = |host: &RegistryHost, region: &str, token: &Token, own: &OwnRegistry| Registry {
+        login: RegistryLogin {
+            host: host.to_string(),
+            username: token.username.clone(),
+            password: token.password.clone(),
+        },
+        account: match host.account() {
+            Some(account) => Some(account.clone()),
+            None => (*host == own.host).then(|| identity.account.clone()),
+        },
+        region: region.to_owned(),
+        expires_at: token.expires_at,
+        base_url: own.base_url(host),
+        http: http.clone(),
+    };
+    if selectors.is_empty() {
+        let (token, own) = of_region(default_region)?;
+        return Ok(vec![registry(&own.host, default_region, token, &own)]);
+    }
+    selectors
+        .iter()
+        .map(|selector| match selector {
+            RegistrySelector::Host(host) => {
+                let region = host.region().unwrap_or(default_region);
+                let (token, own) = of_region(region)?;
+                if host.account().is_none() && !host.is_loopback() && *host != own.host {
+                    return Err(SessionError::NotEcr {
+                        host: host.to_string(),
+                        own: own.host.to_string(),
+                    }
+                    .into());
+                }
+                Ok(registry(host, region, token, &own))
+            }
+            RegistrySelector::Account(account) => {
+                let (token, own) = of_region(default_region)?;
+                let is_own = || (*account == identity.account).then(|| own.host.clone());
+                let host = own
+                    .host
+                    .for_account(account)
+                    .or_else(is_own)
+                    .ok_or_else(|| SessionError::NoHostForAccount {
+                        account: account.clone(),
+                        own: identity.account.clone(),
+                        endpoint: token.proxy_endpoint.clone(),
+                    })?;
+                Ok(registry(&host, default_region, token, &own))
+            }
+        })
+        .collect()
+}
+
+/// The registry that ECR names in a token.
+struct OwnRegistry {
+    scheme: String,
+    host: RegistryHost,
+}
+
+impl OwnRegistry {
+    fn of(token: &Token) -> std::result::Result<Self, SessionError> {
+        let endpoint = &token.proxy_endpoint;
+        let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+        let host = rest
+            .trim_end_matches('/')
+            .parse()
+            .map_err(|_| SessionError::BadEndpoint(endpoint.clone()))?;
+        Ok(Self {
+            scheme: scheme.to_owned(),
+            host,
+        })
+    }
+
+    /// Plain HTTP is for loopback, where Docker allows it, too.
+    fn base_url(&self, host: &RegistryHost) -> String {
+        let scheme = match host.is_loopback() {
+            true if *host == self.host => &self.scheme,
+            true => "http",
+            false => "https",
+        };
+        format!("{scheme}://{host}")
+    }
+}
