@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector, http_client_fn,
@@ -76,8 +76,20 @@ impl HttpConnector for LazyConnector {
     }
 }
 
+/// Reading all roots takes a millisecond, so it is done twice only where there may be none: where a variable names
+/// them, or where the folder that distributions keep them in is missing.
+fn has_roots() -> bool {
+    let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    let is_usual = !is_named && std::path::Path::new("/etc/ssl/certs").exists();
+    is_usual || !rustls_native_certs::load_native_certs().certs.is_empty()
+}
+
 fn connector() -> Connector {
-    Connector::builder()
+    // An empty store is no error before TLS is needed; then `lacks_roots` tells the cause.
+    let trust_store = TrustStore::default().with_native_roots(has_roots());
+    let mut builder = Connector::builder()
         .connector_settings(
             HttpConnectorSettings::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -86,6 +98,9 @@ fn connector() -> Connector {
         )
         .sleep_impl(TokioSleep::new())
         .proxy_config(ProxyConfig::from_env())
-        .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
-        .build()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc));
+    if let Ok(context) = TlsContext::builder().with_trust_store(trust_store).build() {
+        builder = builder.tls_context(context);
+    }
+    builder.build()
 }

@@ -268,7 +268,7 @@ fn push_needs_no_config_file_where_docker_host_is_set() {
 }
 
 #[test]
-fn a_daemon_that_wants_no_client_certificate_gets_none() {
+fn a_client_without_a_certificate_is_not_waited_for() {
     let tls = sandbox().get("TLS_DIR");
     let port = free_port();
     let mut arguments: Vec<String> = ["ca", "server-cert", "server-key"]
@@ -276,7 +276,7 @@ fn a_daemon_that_wants_no_client_certificate_gets_none() {
         .zip(["tlscacert", "tlscert", "tlskey"])
         .map(|(file, option)| format!("--{option}={tls}/{file}.pem"))
         .collect();
-    arguments.push("--tls".to_owned());
+    arguments.push("--tlsverify".to_owned());
     arguments.push(format!("--host=tcp://127.0.0.1:{port}"));
     let _engine = Engine::start(&arguments);
     let folder = Folder::new();
@@ -287,7 +287,14 @@ fn a_daemon_that_wants_no_client_certificate_gets_none() {
             .env("DOCKER_TLS_VERIFY", "1")
             .env("DOCKER_CERT_PATH", folder.path())
     };
-    with(&folder).run().code(0);
+    // The first run also waits for the engine to be there.
+    with(&folder).run().code(6).says("TLS failed: ");
+    with(&folder)
+        .run()
+        .code(6)
+        .says("TLS failed: ")
+        .says("BadCertificate")
+        .within(Duration::from_secs(5));
     with(&folder)
         .env("SSL_CERT_FILE", folder.join("none.pem"))
         .run()
