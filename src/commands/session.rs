@@ -146,6 +146,9 @@ pub(super) async fn open(
         environment,
     )
     .await?;
+    if environment.get("AWS_CA_BUNDLE").is_some() {
+        console.warn("AWS_CA_BUNDLE is not read by crossdock: name the file in SSL_CERT_FILE, too");
+    }
     if let Some(unused) = &source.unused {
         console.detail(unused);
     }

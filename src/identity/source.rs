@@ -13,6 +13,12 @@ const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 const DEFAULT_PROFILE: &str = "default";
+/// Variables of sources that are not followed here: they are named, so that nobody wonders.
+const OTHER_SOURCES: [&str; 3] = [
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
 
 /// Which source to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,6 +160,12 @@ pub async fn resolve(
         looked_at.insert(
             0,
             "--profile, CROSSDOCK_PROFILE and AWS_PROFILE (not set)".to_owned(),
+        );
+        looked_at.extend(
+            OTHER_SOURCES
+                .iter()
+                .filter(|name| environment.get(name).is_some())
+                .map(|name| format!("{name} (set, and not supported)")),
         );
         looked_at.push(format!(
             "profile '{DEFAULT_PROFILE}' in {} (not there)",

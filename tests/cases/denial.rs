@@ -194,53 +194,6 @@ fn aws_that_cannot_be_reached_is_exit_5() {
 }
 
 #[test]
-fn a_machine_without_root_certificates_is_told_so() {
-    // A TLS server that nobody trusts: any certificate does.
-    let folder = Folder::new();
-    let tls = crate::support::sandbox::sandbox().get("TLS_DIR");
-    let port = crate::support::daemon::free_port();
-    let mut server = std::process::Command::new("openssl")
-        .args([
-            "s_server",
-            "-quiet",
-            "-www",
-            "-accept",
-            &format!("127.0.0.1:{port}"),
-        ])
-        .args([
-            "-cert",
-            &format!("{tls}/server-cert.pem"),
-            "-key",
-            &format!("{tls}/server-key.pem"),
-        ])
-        .stdin(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let url = format!("https://127.0.0.1:{port}");
-    let aws = FakeAws::working(&url).serve().may_be_idle();
-    let with_roots = |file: std::path::PathBuf| {
-        login(&aws)
-            .env("AWS_ENDPOINT_URL", &url)
-            .env("SSL_CERT_FILE", file)
-            .env("DOCKER_CONFIG", folder.path())
-            .run()
-    };
-    let without = with_roots(folder.join("none.pem"));
-    let strangers = with_roots(format!("{tls}/client/cert.pem").into());
-    server.kill().unwrap();
-    server.wait().unwrap();
-    without
-        .code(5)
-        .says("UnknownIssuer")
-        .says("this machine has no root certificates: install ca-certificates");
-    strangers
-        .code(5)
-        .says("UnknownIssuer")
-        .says("check that this machine reaches STS");
-}
-
-#[test]
 fn refusals_of_ecr_name_the_role_and_the_right() {
     let aws = FakeAws {
         token: ecr_error(

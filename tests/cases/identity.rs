@@ -333,9 +333,10 @@ fn no_credentials_at_all_names_every_place_that_was_looked_at() {
     let run = Program::new(&["login"])
         .env("AWS_REGION", "eu-central-1")
         .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url())
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", "/some/token")
         .run()
         .code(3)
-        .says("no AWS credentials found; looked at: --profile, CROSSDOCK_PROFILE and AWS_PROFILE (not set); AWS_ACCESS_KEY_ID (not set); profile 'default' in ")
+        .says("no AWS credentials found; looked at: --profile, CROSSDOCK_PROFILE and AWS_PROFILE (not set); AWS_ACCESS_KEY_ID (not set); AWS_WEB_IDENTITY_TOKEN_FILE (set, and not supported); profile 'default' in ")
         .says("a protected variable exists on protected branches and tags only");
     run.within(Duration::from_secs(1));
     assert_eq!(imds.requests().len(), 0);

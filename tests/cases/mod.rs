@@ -6,6 +6,7 @@ mod denial;
 mod identity;
 mod layout;
 mod login;
+mod network;
 mod push;
 mod readme;
 mod recorded;
