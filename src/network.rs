@@ -4,7 +4,7 @@
 //! What is asked, and what an answer means, is left to the rooms. The Docker daemon has a transport of its
 //! own (`docker::daemon`).
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -43,7 +43,10 @@ impl HttpClient {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            connector: SharedHttpConnector::new(LazyConnector(Arc::new(LazyLock::new(connector)))),
+            connector: SharedHttpConnector::new(Connectors {
+                with_tls: LazyLock::new(|| connector(has_roots())),
+                without_tls: LazyLock::new(|| connector(false)),
+            }),
         }
     }
 
@@ -66,14 +69,29 @@ impl Default for HttpClient {
     }
 }
 
-/// Reading the machine's root certificates takes milliseconds: not before something is sent.
-#[derive(Clone, Debug)]
-struct LazyConnector(Arc<LazyLock<Connector>>);
+/// Reading the machine's root certificates takes milliseconds and some hundred files: not before something is sent
+/// that may need them.
+#[derive(Debug)]
+struct Connectors {
+    with_tls: LazyLock<Connector>,
+    without_tls: LazyLock<Connector>,
+}
 
-impl HttpConnector for LazyConnector {
+impl HttpConnector for Connectors {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        self.0.call(request)
+        // A proxy may itself be reached by TLS.
+        if request.uri().starts_with("http://") && !has_http_proxy() {
+            self.without_tls.call(request)
+        } else {
+            self.with_tls.call(request)
+        }
     }
+}
+
+fn has_http_proxy() -> bool {
+    ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
 }
 
 /// Reading all roots takes a millisecond, so it is done twice only where there may be none: where a variable names
@@ -86,9 +104,9 @@ fn has_roots() -> bool {
     is_usual || !rustls_native_certs::load_native_certs().certs.is_empty()
 }
 
-fn connector() -> Connector {
-    // An empty store is no error before TLS is needed; then `lacks_roots` tells the cause.
-    let trust_store = TrustStore::default().with_native_roots(has_roots());
+/// An empty trust store is no error before TLS is needed; then `lacks_roots` tells the cause.
+fn connector(with_roots: bool) -> Connector {
+    let trust_store = TrustStore::default().with_native_roots(with_roots);
     let mut builder = Connector::builder()
         .connector_settings(
             HttpConnectorSettings::builder()
