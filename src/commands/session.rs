@@ -162,45 +162,36 @@ pub(super) async fn open(
     }
 
     let mut keys = source.keys.clone();
-    let mut assumed = None;
+    let mut identity = None;
     for request in &roles {
         console.trace(format!(
             "assuming {} as '{}' at STS in {region}",
             request.arn, request.session_name
         ));
         let session = role::assume(&aws, &region, &keys, request).await?;
-        keys = session.keys.clone();
-        assumed = Some(session);
+        identity = Some(Identity {
+            account: account_of(&session.arn).unwrap_or_else(|| request.arn.account().clone()),
+            arn: session.arn,
+            expires_at: Some(session.expires_at),
+        });
+        keys = session.keys;
     }
     let role = roles.last().map(|request| request.arn.as_str());
-    let (identity, tokens) = if let Some(session) = assumed {
-        let account = account_of(&session.arn)
-            .or_else(|| roles.last().map(|request| request.arn.account().clone()));
-        let Some(account) = account else {
-            return Err(SessionError::BadEndpoint(session.arn).into());
-        };
-        let identity = Identity {
-            arn: session.arn,
-            account,
-            expires_at: Some(session.expires_at),
-        };
+    let tokens = tokens(&aws, &keys, &region, selectors, role);
+    let (identity, tokens) = if let Some(identity) = identity {
         // A server at AWS_ENDPOINT_URL could answer with another account's session.
         allow(settings, &identity.account, &identity.arn)?;
         tell(&identity, &source, role, console);
-        let tokens = tokens(&aws, &keys, &region, selectors, role).await?;
-        (identity, tokens)
+        (identity, tokens.await?)
     } else {
-        let (caller, tokens) = tokio::join!(
-            role::caller(&aws, &region, &keys),
-            tokens(&aws, &keys, &region, selectors, role)
-        );
+        let (caller, tokens) = tokio::join!(role::caller(&aws, &region, &keys), tokens);
         let caller = caller?;
+        allow(settings, &caller.account, &caller.arn)?;
         let identity = Identity {
             arn: caller.arn,
             account: caller.account,
             expires_at: keys.expires_at,
         };
-        allow(settings, &identity.account, &identity.arn)?;
         tell(&identity, &source, role, console);
         (identity, tokens?)
     };

@@ -177,9 +177,12 @@ fn progress_is_told_in_lines_and_not_too_often() {
     let (run, _daemon) = push(answer, &[]);
     let run = run.code(0);
     let lines = run.stderr.matches("0 of 1 layers, ").count();
-    assert_eq!(
-        lines, 1,
-        "seven seconds have room for one line of progress:\n{}",
+    // Seven seconds of progress; a busy machine takes longer, and then may tell more.
+    let most = usize::try_from(run.took.as_secs() / 5).unwrap();
+    assert!(
+        (1..=most).contains(&lines),
+        "{lines} lines in {:?}:\n{}",
+        run.took,
         run.stderr
     );
     assert!(run.stderr.contains(" of 700.00 MB"), "{}", run.stderr);
