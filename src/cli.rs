@@ -75,19 +75,9 @@ pub struct LoginArgs {
     #[arg(long, value_enum, env = "CROSSDOCK_VERIFY")]
     pub verify: Option<VerifyArg>,
 
-    /// The form of the result on stdout
-    #[arg(long, value_enum, env = "CROSSDOCK_OUTPUT", default_value_t)]
-    pub output: OutputArg,
-
-    /// Whose credentials, which role.
+    /// From the identity to the result.
     #[command(flatten)]
-    pub identity: IdentityArgs,
-    /// Which registries.
-    #[command(flatten)]
-    pub registry: RegistryArgs,
-    /// Which daemon and config file.
-    #[command(flatten)]
-    pub docker: DockerArgs,
+    pub access: AccessArgs,
 }
 
 /// Arguments of `push`.
@@ -122,6 +112,14 @@ pub struct PushArgs {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// From the identity to the result.
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+/// What `login` and `push` have in common.
+#[derive(Debug, Args)]
+pub struct AccessArgs {
     /// The form of the result on stdout
     #[arg(long, value_enum, env = "CROSSDOCK_OUTPUT", default_value_t)]
     pub output: OutputArg,

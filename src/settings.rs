@@ -268,16 +268,16 @@ impl LoginSettings {
     /// [`SettingsError`], naming the option.
     pub fn new(args: cli::LoginArgs, environment: &Environment) -> Result<Self, SettingsError> {
         Ok(Self {
-            registries: registries(&args.registry.registries)?,
-            docker: DockerSettings::new(&args.docker, environment)?,
+            registries: registries(&args.access.registry.registries)?,
+            docker: DockerSettings::new(&args.access.docker, environment)?,
             verify: match args.verify {
                 None => Verify::Auto,
                 Some(cli::VerifyArg::Daemon) => Verify::Daemon,
                 Some(cli::VerifyArg::Registry) => Verify::Registry,
                 Some(cli::VerifyArg::Never) => Verify::Never,
             },
-            json: matches!(args.output, cli::OutputArg::Json),
-            identity: IdentitySettings::new(args.identity, environment)?,
+            json: matches!(args.access.output, cli::OutputArg::Json),
+            identity: IdentitySettings::new(args.access.identity, environment)?,
         })
     }
 }
@@ -294,12 +294,12 @@ impl PushSettings {
             tags: items(&args.tags)
                 .map(str::parse)
                 .collect::<Result<_, _>>()?,
-            registries: registries(&args.registry.registries)?,
-            docker: DockerSettings::new(&args.docker, environment)?,
+            registries: registries(&args.access.registry.registries)?,
+            docker: DockerSettings::new(&args.access.docker, environment)?,
             idle_timeout: idle_timeout(&args.idle_timeout)?,
             dry_run: args.dry_run,
-            json: matches!(args.output, cli::OutputArg::Json),
-            identity: IdentitySettings::new(args.identity, environment)?,
+            json: matches!(args.access.output, cli::OutputArg::Json),
+            identity: IdentitySettings::new(args.access.identity, environment)?,
         })
     }
 }
