@@ -88,11 +88,21 @@ struct RecordedLogin {
 }
 
 impl Record {
-    /// Notes `login`, in place of an older one at the same place.
+    /// Notes `login`, beside an older one that may still be what is stored.
     fn note(&mut self, host: &str, login: RecordedLogin) {
         let places = self.logins.entry(host.to_owned()).or_default();
-        places.retain(|old| old.helper != login.helper);
+        places.retain(|noted| *noted != login);
         places.push(login);
+    }
+
+    /// Strikes what `login`, now that it is stored, has overwritten; whether there was any.
+    fn settle(&mut self, host: &str, login: &RecordedLogin) -> bool {
+        let Some(places) = self.logins.get_mut(host) else {
+            return false;
+        };
+        let before = places.len();
+        places.retain(|noted| noted.helper != login.helper || noted == login);
+        places.len() < before
     }
 
     fn strike(&mut self, host: &str, login: &RecordedLogin) {
@@ -230,22 +240,31 @@ async fn store_with_helpers(placed: &[Placed<'_>]) -> (Vec<String>, Option<Helpe
     (refused, failure)
 }
 
+/// Writes what belongs into the file, and settles the notes of all.
 async fn store_in_file(dir: &Path, placed: &[Placed<'_>]) -> Result<(), FileError> {
+    let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
     let into_file: Vec<_> = placed
         .iter()
         .filter(|(_, _, noted)| noted.helper.is_none())
         .collect();
-    if into_file.is_empty() {
-        return Ok(());
+    if !into_file.is_empty() {
+        let mut config = ConfigFile::read(dir)?;
+        for (login, auth, _) in into_file {
+            let mut entry = RawObject::default();
+            entry.set_value("auth", auth.expose())?;
+            config.auths.set_object(&login.host, &entry, 2)?;
+        }
+        config.write()?;
     }
-    let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
-    let mut config = ConfigFile::read(dir)?;
-    for (login, auth, _) in into_file {
-        let mut entry = RawObject::default();
-        entry.set_value("auth", auth.expose())?;
-        config.auths.set_object(&login.host, &entry, 2)?;
+    let mut record = Record::read(dir)?;
+    let mut overwritten = false;
+    for (login, _, noted) in placed {
+        overwritten |= record.settle(&login.host, noted);
     }
-    config.write()
+    if overwritten {
+        record.write(dir)?;
+    }
+    Ok(())
 }
 
 /// Forgets the logins that were stored here: all of them, or those for whose host `chosen` says so. Gives for each what

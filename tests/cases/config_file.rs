@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::docker::DockerCli;
+use crate::support::fake_aws::FakeAws;
 use crate::support::files::{Folder, mode};
 use crate::support::program::{Program, binary};
 use crate::support::sandbox::sandbox;
@@ -349,6 +350,39 @@ fn a_login_that_fails_half_way_leaves_nothing_behind() {
         !folder.join("stored").exists(),
         "the helper that worked kept its login"
     );
+    assert!(folder.json("config.json").get("auths").is_none());
+}
+
+#[test]
+fn a_login_that_fails_leaves_an_older_one_to_be_forgotten() {
+    let folder = Folder::new();
+    two_helpers(&folder, KEEPING_HELPER).run().code(0);
+    let older = folder.json("config.json")["auths"].clone();
+    assert!(older["127.0.0.1:3"].is_object());
+    // The password of the sandbox is always the same, and a token of AWS's never is: make the stored one another's.
+    let aws = FakeAws::working("http://127.0.0.1:1").serve();
+    folder.write_script(
+        "bin/docker-credential-failing",
+        "#!/bin/sh\ncat > /dev/null\necho locked\nexit 1\n",
+    );
+    with_path(
+        Program::with_fake_aws(&["login", "--verify=never"], &aws),
+        &folder,
+    )
+    .env("DOCKER_CONFIG", folder.path())
+    .arg("--registry=127.0.0.1:2,127.0.0.1:3")
+    .run()
+    .code(2);
+    assert_eq!(
+        folder.json("config.json")["auths"],
+        older,
+        "the older login is as it was"
+    );
+    folder.write_script("bin/docker-credential-failing", KEEPING_HELPER);
+    with_path(logout(&folder), &folder)
+        .run()
+        .code(0)
+        .says("logged out of 127.0.0.1:3");
     assert!(folder.json("config.json").get("auths").is_none());
 }
 
