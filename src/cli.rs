@@ -40,7 +40,7 @@ pub struct Cli {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// Tell errors only
+    /// Tell errors only, no warnings either
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 }
@@ -86,11 +86,11 @@ pub struct PushArgs {
     /// The image, as the daemon knows it: a name, or an id
     pub image: String,
 
-    /// The repository to push to [default: that of IMAGE]
+    /// The repository to push to, without the registry's host [default: that of IMAGE]
     #[arg(long, value_name = "REPOSITORY", env = "CROSSDOCK_TO")]
     pub to: Option<String>,
 
-    /// A tag to push; repeatable [default: that of IMAGE, or latest]
+    /// A tag to push; repeatable, or separated by commas [default: that of IMAGE, or latest]
     #[arg(
         long = "tag",
         value_name = "TAG",
@@ -167,7 +167,7 @@ pub struct IdentityArgs {
     #[arg(long, value_name = "NAME", env = "CROSSDOCK_PROFILE")]
     pub profile: Option<String>,
 
-    /// The region [also: AWS_REGION, AWS_DEFAULT_REGION, the profile's region]
+    /// The region [also: AWS_REGION, AWS_DEFAULT_REGION, the profile's region, that of a --registry host]
     #[arg(long, env = "CROSSDOCK_REGION")]
     pub region: Option<String>,
 
@@ -179,7 +179,8 @@ pub struct IdentityArgs {
     #[arg(long, value_name = "TIME", env = "CROSSDOCK_SESSION_DURATION")]
     pub session_duration: Option<String>,
 
-    /// An account that may be used; repeatable. Any other is an error before anything is stored or pushed
+    /// An account that may be used, the role's own as well; repeatable. Any other is an error before anything is
+    /// stored or pushed
     #[arg(
         long = "allowed-account",
         value_name = "ID",
@@ -193,7 +194,7 @@ pub struct IdentityArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Registry")]
 pub struct RegistryArgs {
-    /// An account id or a host; repeatable [default: the registry of the identity's account]
+    /// An account id or a host; repeatable, or separated by commas [default: the registry of the identity's account]
     #[arg(
         long = "registry",
         value_name = "ID|HOST",
@@ -227,7 +228,7 @@ pub enum SourceArg {
     /// A profile that was named, else environment keys, else the default profile
     #[default]
     Auto,
-    /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`
+    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     Env,
     /// The profile that was named, else the default profile
     Profile,

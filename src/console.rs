@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::error::Error;
+use crate::error::{Error, ExitCode};
 use crate::secret::redact;
 
 /// How much is told.
@@ -98,6 +98,21 @@ impl Console {
         // Nobody can be told that stderr is closed.
         let _ = writeln!(anstream::stderr(), "crossdock: {prefix}{text}");
     }
+}
+
+/// From now on a panic, which is a fault of ours, ends the process with one line and the exit code for the unexpected.
+/// The panic's own text is left out: it may hold anything.
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| format!(" at {place}"));
+        let _ = writeln!(
+            io::stderr(),
+            "crossdock: error: an unexpected fault{place}; please report it"
+        );
+        std::process::exit(i32::from(ExitCode::Unexpected as u8));
+    }));
 }
 
 /// `text` without control characters; further lines are indented so that each record is seen as one.

@@ -60,7 +60,9 @@ impl FromIterator<(String, String)> for Environment {
 /// ids, none of which can have white space, quotes or a leading `$`.
 #[must_use]
 pub fn paste_fault(value: &str) -> Option<&'static str> {
-    if value.starts_with('$') {
+    if value.is_empty() {
+        Some("it is empty")
+    } else if value.starts_with('$') {
         Some("it is a variable's name that was not expanded")
     } else if value.starts_with(['"', '\'']) || value.ends_with(['"', '\'']) {
         Some("it has quotes around it")

@@ -100,7 +100,9 @@ fn has_roots() -> bool {
     let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
         .iter()
         .any(|name| std::env::var_os(name).is_some());
-    let is_usual = !is_named && std::path::Path::new("/etc/ssl/certs").exists();
+    let has_usual =
+        || std::fs::read_dir("/etc/ssl/certs").is_ok_and(|mut dir| dir.next().is_some());
+    let is_usual = !is_named && has_usual();
     is_usual || !rustls_native_certs::load_native_certs().certs.is_empty()
 }
 

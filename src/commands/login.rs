@@ -8,7 +8,6 @@ use super::registries::Registry;
 use super::session::{self, Session, timestamp};
 use crate::account::AccountId;
 use crate::console::Console;
-use crate::docker::config_file::ConfigFile;
 use crate::docker::daemon::{Daemon, RegistryLogin};
 use crate::docker::endpoint::Endpoint;
 use crate::docker::login_store::{self, Place, shadowed_hosts};
@@ -26,8 +25,8 @@ pub async fn run(
     environment: &Environment,
     console: &Console,
 ) -> Result<()> {
-    // What is wrong with the file that the login is to go into is told before anybody is asked.
-    ConfigFile::read(&settings.docker.config_dir)?;
+    // What is wrong with the files that the login is to go into is told before anybody is asked.
+    login_store::check(&settings.docker.config_dir)?;
     let endpoint = match settings.verify {
         Verify::Auto => daemon::find(&settings.docker, environment, console)?,
         Verify::Daemon => Some(daemon::require(&settings.docker, environment, console)?),

@@ -20,8 +20,13 @@ pub async fn run(settings: &LogoutSettings, console: &Console) -> Result<()> {
     };
     let outcomes = login_store::forget(&settings.config_dir, chosen).await?;
     if outcomes.is_empty() {
+        let of = if settings.registries.is_empty() {
+            ""
+        } else {
+            " to these registries"
+        };
         console.note(format!(
-            "no login of crossdock's in {}",
+            "no login of crossdock's{of} in {}",
             settings.config_dir.display()
         ));
     }

@@ -107,9 +107,9 @@ pub(super) fn registries(
         let (token, own) = of_region(default_region)?;
         return Ok(vec![registry(&own.host, default_region, token, &own)]);
     }
-    selectors
-        .iter()
-        .map(|selector| match selector {
+    let mut chosen: Vec<Registry> = Vec::new();
+    for selector in selectors {
+        let next = match selector {
             RegistrySelector::Host(host) => {
                 let region = host.region().unwrap_or(default_region);
                 let (token, own) = of_region(region)?;
@@ -120,24 +120,27 @@ pub(super) fn registries(
                     }
                     .into());
                 }
-                Ok(registry(host, region, token, &own))
+                registry(host, region, token, &own)
             }
             RegistrySelector::Account(account) => {
                 let (token, own) = of_region(default_region)?;
                 let is_own = || (*account == identity.account).then(|| own.host.clone());
-                let host = own
-                    .host
-                    .for_account(account)
-                    .or_else(is_own)
-                    .ok_or_else(|| SessionError::NoHostForAccount {
-                        account: account.clone(),
-                        own: identity.account.clone(),
-                        endpoint: token.proxy_endpoint.clone(),
-                    })?;
-                Ok(registry(&host, default_region, token, &own))
+                let host = own.host.for_account(account).or_else(is_own);
+                let host = host.ok_or_else(|| SessionError::NoHostForAccount {
+                    account: account.clone(),
+                    own: identity.account.clone(),
+                    endpoint: token.proxy_endpoint.clone(),
+                })?;
+                registry(&host, default_region, token, &own)
             }
-        })
-        .collect()
+        };
+        // An account and its host may both have been named.
+        let is_new = |other: &Registry| other.login.host != next.login.host;
+        if chosen.iter().all(is_new) {
+            chosen.push(next);
+        }
+    }
+    Ok(chosen)
 }
 
 /// The registry that ECR names in a token.

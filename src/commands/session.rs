@@ -152,7 +152,7 @@ pub(super) async fn open(
     if let Some(unused) = &source.unused {
         console.detail(unused);
     }
-    let region = region(settings, selectors).await?;
+    let region = region(settings, selectors, &source).await?;
     let roles = roles(settings, &source);
     if let Some(target) = roles.last() {
         allow(settings, target.arn.account(), target.arn.as_str())?;
@@ -206,23 +206,28 @@ pub(super) async fn open(
     })
 }
 
-/// `--region` and its variables, else the profile's, else the registries' own region.
-async fn region(settings: &IdentitySettings, selectors: &[RegistrySelector]) -> Result<String> {
+/// `--region` and its variables, else that of the profile in use, else the registries' own, else the default profile's.
+async fn region(
+    settings: &IdentitySettings,
+    selectors: &[RegistrySelector],
+    source: &Source,
+) -> Result<String> {
     if let Some(region) = &settings.region {
         return Ok(region.clone());
     }
-    let of_profile = source::profile_region(settings.profile.as_ref(), &settings.files).await?;
-    if let Some(region) = of_profile {
-        return Ok(region);
-    }
     let of_host = selectors.iter().find_map(|selector| match selector {
-        RegistrySelector::Host(host) => host.region(),
+        RegistrySelector::Host(host) => host.region().map(str::to_owned),
         RegistrySelector::Account(_) => None,
     });
-    match of_host {
-        Some(region) => Ok(region.to_owned()),
-        None => Err(SessionError::NoRegion.into()),
-    }
+    let of_profile = || source::profile_region(source.profile.as_deref(), &settings.files);
+    let region = if source.profile.is_some() {
+        of_profile().await?.or(of_host)
+    } else if of_host.is_some() {
+        of_host
+    } else {
+        of_profile().await?
+    };
+    region.ok_or_else(|| SessionError::NoRegion.into())
 }
 
 /// The profile's roles, then the target, which is not assumed twice if the profile leads to it already.

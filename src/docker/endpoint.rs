@@ -194,6 +194,7 @@ fn transport(url: &str, certificates: Option<PathBuf>) -> Option<Transport> {
     // The docker CLI takes a bare address for TCP, and TCP without an address for this machine.
     let (scheme, rest) = match url.split_once("://") {
         Some(("tcp", "")) => ("tcp", "localhost"),
+        Some(("unix", "")) => ("unix", DEFAULT_SOCKET),
         Some((_, "")) => return None,
         Some(parts) => parts,
         None => ("tcp", url),
@@ -206,9 +207,13 @@ fn transport(url: &str, certificates: Option<PathBuf>) -> Option<Transport> {
         }),
         "tcp" => {
             let address = rest.trim_end_matches('/');
-            if address.is_empty() || address.contains('/') {
+            if address.is_empty() || address.contains(['/', '@']) {
                 return None;
             }
+            let address = &match address.strip_prefix(':') {
+                Some(port) => format!("localhost:{port}"),
+                None => address.to_owned(),
+            };
             let with_port = |port| match address.rsplit_once(':') {
                 Some((_, given)) if given.parse::<u16>().is_ok() => address.to_owned(),
                 _ => format!("{address}:{port}"),
@@ -337,6 +342,10 @@ mod tests {
                 "",
                 tls("docker:2376", "/home/u/.docker"),
             ),
+            ("docker:1", "", "", Transport::Tcp("docker:1".into())),
+            ("tcp://", "", "", Transport::Tcp("localhost:2375".into())),
+            ("tcp://:1", "", "", Transport::Tcp("localhost:1".into())),
+            ("unix://", "", "", Transport::Unix(DEFAULT_SOCKET.into())),
             (
                 "ssh://me@far",
                 "",
@@ -358,6 +367,7 @@ mod tests {
             );
         }
         for host in [
+            "tcp://user:password@docker:2375",
             "http://docker:2375",
             "https://docker:2376",
             "fd://",

@@ -16,6 +16,8 @@ use crate::secret::Secret;
 
 /// A helper may have to unlock a keychain, not to wait for a person.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What helpers that bring their own logins answer to `store`.
+const NOT_IMPLEMENTED: &str = "not implemented";
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
 /// A helper, by the name that config.json gives it.
@@ -68,6 +70,18 @@ pub enum HelperError {
     },
 }
 
+impl HelperError {
+    /// Whether nothing can have been stored: the helper did not run, or stores nothing at all. One that failed in any
+    /// other way may have stored first.
+    #[must_use]
+    pub fn stored_nothing(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Unrunnable { .. } => true,
+            Self::Failed { message, .. } => message.contains(NOT_IMPLEMENTED),
+        }
+    }
+}
+
 impl Failure for HelperError {
     fn exit_code(&self) -> ExitCode {
         ExitCode::Settings
@@ -79,7 +93,7 @@ impl Failure for HelperError {
                 "install docker-credential-{name}, take it out of credHelpers or credsStore, or keep the login apart \
                  with --docker-config DIR"
             ),
-            Self::Failed { message, name, .. } if message.contains("not implemented") => format!(
+            Self::Failed { message, name, .. } if message.contains(NOT_IMPLEMENTED) => format!(
                 "docker-credential-{name} brings its own logins and stores none: docker uses them whatever is stored, \
                  so take the registry out of credHelpers, or keep the login apart with --docker-config DIR"
             ),
@@ -159,6 +173,17 @@ impl Helper {
     /// [`HelperError`].
     pub async fn erase(&self, host: &str) -> Result<(), HelperError> {
         self.run("erase", host, host).await.map(drop)
+    }
+
+    /// The failure of a helper that says it has erased a login and still gives it.
+    #[must_use]
+    pub fn kept(&self, host: &str) -> HelperError {
+        HelperError::Failed {
+            name: self.name.clone(),
+            verb: "erase",
+            host: host.to_owned(),
+            message: "it reported success and still has the login".to_owned(),
+        }
     }
 
     async fn run(

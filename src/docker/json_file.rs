@@ -73,7 +73,7 @@ impl Failure for FileError {
             Self::Io { .. } => {
                 "choose a folder that this user can write with --docker-config DIR or DOCKER_CONFIG"
             }
-            Self::Corrupt { .. } => "mend or remove the file, or use another with --docker-config DIR",
+            Self::Corrupt { .. } => "mend the file, or use another folder with --docker-config DIR",
             Self::Locked { .. } => "end that process, or use another folder with --docker-config DIR",
         }
         .to_owned())

@@ -95,14 +95,21 @@ impl Record {
         places.push(login);
     }
 
-    /// Strikes what `login`, now that it is stored, has overwritten; whether there was any.
-    fn settle(&mut self, host: &str, login: &RecordedLogin) -> bool {
-        let Some(places) = self.logins.get_mut(host) else {
-            return false;
-        };
-        let before = places.len();
-        places.retain(|noted| noted.helper != login.helper || noted == login);
-        places.len() < before
+    /// Strikes those of `older` that stood at the place of `login`, which has overwritten them.
+    fn settle(&mut self, host: &str, login: &RecordedLogin, older: &[RecordedLogin]) {
+        if let Some(places) = self.logins.get_mut(host) {
+            places.retain(|noted| noted.helper != login.helper || !older.contains(noted));
+        }
+        self.note(host, login.clone());
+    }
+
+    /// What is noted for `host` at one place; `helper` is none for the file.
+    fn at(&self, host: &str, helper: Option<&str>) -> Vec<RecordedLogin> {
+        let of_host = self.logins.get(host).into_iter().flatten();
+        of_host
+            .filter(|noted| noted.helper.as_deref() == helper)
+            .cloned()
+            .collect()
     }
 
     fn strike(&mut self, host: &str, login: &RecordedLogin) {
@@ -157,10 +164,12 @@ pub async fn store(
         entries.push((login, auth, noted));
     }
     // First of all they are noted: a login that is noted and not stored does no harm, the reverse would stay behind.
-    let warning = note(dir, &entries).await?;
+    let (older, warning) = note(dir, &entries).await?;
     let (refused, failure) = store_with_helpers(&entries).await;
     let stored = match failure {
-        None => store_in_file(dir, &entries).await.map_err(StoreError::from),
+        None => store_in_file(dir, &entries, &older)
+            .await
+            .map_err(StoreError::from),
         Some(error) => Err(error.into()),
     };
     if let Err(error) = stored {
@@ -182,18 +191,25 @@ pub async fn store(
 /// A login, its `auth`, and what is noted of it.
 type Placed<'a> = (&'a RegistryLogin, Secret, RecordedLogin);
 
-async fn note(dir: &Path, placed: &[Placed<'_>]) -> Result<Option<String>, FileError> {
+/// Notes all of `placed`. Gives what was noted before at the same places, and the lock's warning.
+async fn note(
+    dir: &Path,
+    placed: &[Placed<'_>],
+) -> Result<(Vec<RecordedLogin>, Option<String>), FileError> {
     let lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
     let config = ConfigFile::read(dir)?;
     let mut record = Record::read(dir)?;
+    let mut older = Vec::new();
     for (login, _, noted) in placed {
         if noted.helper.is_none() && config.file.members.get("auths").is_none() {
             record.created_auths = true;
         }
+        older.extend(record.at(&login.host, noted.helper.as_deref()));
         record.note(&login.host, noted.clone());
     }
+    older.retain(|old| placed.iter().all(|(_, _, noted)| noted != old));
     record.write(dir)?;
-    Ok(lock.warning)
+    Ok((older, lock.warning))
 }
 
 /// Takes out what was stored of `placed`; the helpers of the hosts in `refused` have stored nothing and are not asked.
@@ -215,8 +231,8 @@ async fn undo(dir: &Path, placed: &[Placed<'_>], refused: &[String]) -> Result<(
     forget_where(dir, is_new).await.map(drop)
 }
 
-/// All helpers are let finish, so that none is killed in the middle of its work. Gives the hosts whose helper failed,
-/// and the first failure.
+/// All helpers are let finish, so that none is killed in the middle of its work. Gives the hosts whose helper has surely
+/// stored nothing, and the first failure.
 async fn store_with_helpers(placed: &[Placed<'_>]) -> (Vec<String>, Option<HelperError>) {
     let stores = placed.iter().filter_map(|(login, _, noted)| {
         let helper = Helper::new(noted.helper.as_deref()?);
@@ -233,36 +249,42 @@ async fn store_with_helpers(placed: &[Placed<'_>]) -> (Vec<String>, Option<Helpe
     let mut failure = None;
     for (host, outcome) in join_all(stores).await {
         if let Err(error) = outcome {
-            refused.push(host);
+            if error.stored_nothing() {
+                refused.push(host);
+            }
             failure = failure.or(Some(error));
         }
     }
     (refused, failure)
 }
 
-/// Writes what belongs into the file, and settles the notes of all.
-async fn store_in_file(dir: &Path, placed: &[Placed<'_>]) -> Result<(), FileError> {
+/// Writes what belongs into the file, and settles the notes of all: what was `older` has been overwritten by now.
+async fn store_in_file(
+    dir: &Path,
+    placed: &[Placed<'_>],
+    older: &[RecordedLogin],
+) -> Result<(), FileError> {
     let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
-    let into_file: Vec<_> = placed
-        .iter()
-        .filter(|(_, _, noted)| noted.helper.is_none())
-        .collect();
-    if !into_file.is_empty() {
-        let mut config = ConfigFile::read(dir)?;
-        for (login, auth, _) in into_file {
+    let mut config = ConfigFile::read(dir)?;
+    let mut record = Record::read(dir)?;
+    let mut is_changed = false;
+    for (login, auth, noted) in placed {
+        let before = record.at(&login.host, noted.helper.as_deref());
+        if noted.helper.is_none() {
             let mut entry = RawObject::default();
             entry.set_value("auth", auth.expose())?;
             config.auths.set_object(&login.host, &entry, 2)?;
+            is_changed = true;
+            // Under this lock, what stands in the file is this login and no other.
+            record.settle(&login.host, noted, &before);
+        } else {
+            record.settle(&login.host, noted, older);
         }
+    }
+    // A logout that came between the note and now may have struck it.
+    record.write(dir)?;
+    if is_changed {
         config.write()?;
-    }
-    let mut record = Record::read(dir)?;
-    let mut overwritten = false;
-    for (login, _, noted) in placed {
-        overwritten |= record.settle(&login.host, noted);
-    }
-    if overwritten {
-        record.write(dir)?;
     }
     Ok(())
 }
@@ -286,19 +308,17 @@ async fn forget_where(
     if !dir.join(RECORD_NAME).exists() {
         return Ok(Vec::new());
     }
-    let mut ours = Vec::new();
-    for (host, places) in Record::read(dir)?.logins {
-        ours.extend(
-            places
-                .into_iter()
-                .filter(|login| chosen(&host, login))
-                .map(|login| (host.clone(), login)),
-        );
+    let mut ours: BTreeMap<(String, Option<String>), Vec<RecordedLogin>> = BTreeMap::new();
+    for (host, logins) in Record::read(dir)?.logins {
+        for login in logins.into_iter().filter(|login| chosen(&host, login)) {
+            let place = (host.clone(), login.helper.clone());
+            ours.entry(place).or_default().push(login);
+        }
     }
     // A helper may be slow: it is not waited for under the lock.
-    let from_helpers = join_all(ours.iter().map(|(host, login)| async move {
-        match &login.helper {
-            Some(name) => Some(forget_from_helper(&Helper::new(name), host, login).await),
+    let from_helpers = join_all(ours.iter().map(|((host, helper), noted)| async move {
+        match helper {
+            Some(name) => Some(forget_from_helper(&Helper::new(name), host, noted).await),
             None => None,
         }
     }))
@@ -307,26 +327,28 @@ async fn forget_where(
     let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
     let mut config = ConfigFile::read(dir)?;
     let mut record = Record::read(dir)?;
-    let mut changed = false;
+    let mut is_changed = false;
     let mut outcomes = Vec::new();
-    for ((host, login), from_helper) in ours.into_iter().zip(from_helpers) {
+    for (((host, _), noted), from_helper) in ours.into_iter().zip(from_helpers) {
         let outcome = match from_helper {
             Some(outcome) => outcome.map_err(StoreError::from),
             None => Ok(match auth_in_file(&config, &host) {
                 None => Forgotten::Gone,
-                Some(auth) if sha256_of(auth.expose()) != login.sha256 => Forgotten::Replaced,
-                Some(_) => {
-                    changed |= config.auths.remove(&host);
+                Some(auth) if is_noted(&auth, &noted) => {
+                    is_changed |= config.auths.remove(&host);
                     Forgotten::Removed
                 }
+                Some(_) => Forgotten::Replaced,
             }),
         };
         if outcome.is_ok() {
-            record.strike(&host, &login);
+            for login in &noted {
+                record.strike(&host, login);
+            }
         }
         outcomes.push((host, outcome));
     }
-    if changed {
+    if is_changed {
         if record.created_auths && config.auths.is_empty() {
             config.write_without_auths()?;
         } else {
@@ -335,6 +357,20 @@ async fn forget_where(
     }
     record.write(dir)?;
     Ok(outcomes)
+}
+
+fn is_noted(auth: &Secret, noted: &[RecordedLogin]) -> bool {
+    let sha256 = sha256_of(auth.expose());
+    noted.iter().any(|login| login.sha256 == sha256)
+}
+
+/// Tells whether `dir` can be stored into, as far as its files are readable.
+///
+/// # Errors
+/// [`FileError`].
+pub fn check(dir: &Path) -> Result<(), FileError> {
+    ConfigFile::read(dir)?;
+    Record::read(dir).map(drop)
 }
 
 /// The hosts for which `DOCKER_AUTH_CONFIG` holds a login: since Docker CLI 28.3 it comes before everything else.
@@ -369,17 +405,20 @@ fn host_of_key(key: &str) -> &str {
 async fn forget_from_helper(
     helper: &Helper,
     host: &str,
-    recorded: &RecordedLogin,
+    noted: &[RecordedLogin],
 ) -> Result<Forgotten, HelperError> {
-    let Some(held) = helper.get(host).await? else {
-        return Ok(Forgotten::Gone);
-    };
-    let auth = auth_of(&held.username, &held.secret);
-    if sha256_of(auth.expose()) != recorded.sha256 {
-        return Ok(Forgotten::Replaced);
+    let is_ours = |held: &HelperLogin| is_noted(&auth_of(&held.username, &held.secret), noted);
+    match helper.get(host).await? {
+        None => Ok(Forgotten::Gone),
+        Some(held) if !is_ours(&held) => Ok(Forgotten::Replaced),
+        Some(_) => {
+            helper.erase(host).await?;
+            match helper.get(host).await? {
+                Some(held) if is_ours(&held) => Err(helper.kept(host)),
+                _ => Ok(Forgotten::Removed),
+            }
+        }
     }
-    helper.erase(host).await?;
-    Ok(Forgotten::Removed)
 }
 
 fn auth_in_file(config: &ConfigFile, host: &str) -> Option<Secret> {

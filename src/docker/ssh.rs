@@ -8,6 +8,7 @@
 
 use std::io;
 use std::process::Stdio;
+use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
 use bollard::{BollardRequest, ClientVersion, Docker};
@@ -20,6 +21,7 @@ use tokio::process::Command;
 
 /// The longest text of ssh's that is passed on, in bytes.
 const LONGEST_COMPLAINT: u64 = 2000;
+const COMPLAINT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `ssh://[USER@]HOST[:PORT][/SOCKET]`, in the arguments that ssh takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,30 +112,41 @@ async fn exchange(
     };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(tokio::io::join(stdout, stdin))).await?;
-    // The child lives as long as its connection.
-    tokio::spawn(async move {
-        let _alive = child;
-        connection.await
-    });
+    let connection = tokio::spawn(connection);
     if let Some(path) = request.uri().path_and_query().cloned() {
         *request.uri_mut() = path.into();
     }
     request
         .headers_mut()
         .insert(HOST, HeaderValue::from_static("docker"));
-    match sender.send_request(request).await {
-        Ok(response) => Ok(response),
+    // An ssh that has ended answers no more, even where a child of its own keeps its streams open.
+    let answer = tokio::select! {
+        biased;
+        answer = sender.send_request(request) => answer.map_err(BollardError::from),
+        _ = child.wait() => Err(io::Error::other("ssh ended without an answer").into()),
+    };
+    match answer {
+        Ok(response) => {
+            // The child lives as long as its connection.
+            tokio::spawn(async move {
+                let _alive = child;
+                connection.await
+            });
+            Ok(response)
+        }
         Err(error) => Err(complaint(stderr, error).await),
     }
 }
 
 /// What ssh said when the connection ended without an answer; what the connection says where ssh said nothing.
-async fn complaint(stderr: impl AsyncRead + Unpin, error: hyper::Error) -> BollardError {
+async fn complaint(stderr: impl AsyncRead + Unpin, error: BollardError) -> BollardError {
     let mut bytes = Vec::new();
-    // Without ssh's words the connection's own error is told.
-    let _ = stderr.take(LONGEST_COMPLAINT).read_to_end(&mut bytes).await;
+    let mut stderr = stderr.take(LONGEST_COMPLAINT);
+    // A connection that ssh shares with others may hold its stderr open: what came in time is told, and without ssh's
+    // words the connection's own error is.
+    let _ = tokio::time::timeout(COMPLAINT_TIMEOUT, stderr.read_to_end(&mut bytes)).await;
     match String::from_utf8_lossy(&bytes).trim() {
-        "" => error.into(),
+        "" => error,
         text => io::Error::other(format!("ssh: {text}")).into(),
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::host::{is_host_and_port, is_host_like};
+use super::host::{RegistryHost, is_host_and_port, is_host_like};
 
 /// A repository name: 2 to 256 characters in lower case, parts separated by `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +103,11 @@ impl FromStr for Repository {
             text: text.to_owned(),
             reason,
         };
-        if text.contains(':') || text.contains('@') {
+        let first = text.split('/').next().unwrap_or(text);
+        let names_registry = first
+            .parse::<RegistryHost>()
+            .is_ok_and(|host| host.account().is_some());
+        if names_registry || text.contains(':') || text.contains('@') {
             return Err(invalid(
                 "give the tag with --tag and the registry with --registry",
             ));
@@ -262,6 +266,7 @@ mod tests {
             "app_",
             "app:1",
             "a b",
+            "022222222222.dkr.ecr.eu-central-1.amazonaws.com/app",
             "ap$p",
         ] {
             assert!(name.parse::<Repository>().is_err(), "{name}");

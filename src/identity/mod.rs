@@ -6,6 +6,7 @@
 pub mod arn;
 pub mod denial;
 pub mod keys;
+pub mod limits;
 pub mod profiles;
 pub mod role;
 pub mod source;

@@ -245,12 +245,7 @@ impl Profiles {
     /// # Errors
     /// [`ProfileError`], naming the profile and the setting.
     pub fn resolve(&self, name: &str) -> Result<ResolvedProfile, ProfileError> {
-        if self.unread_sections.iter().any(|section| section == name) {
-            return Err(ProfileError::MissingPrefix {
-                name: name.to_owned(),
-                path: self.files.config.clone(),
-            });
-        }
+        self.check_section(name)?;
         let mut chain = vec![name.to_owned()];
         let mut roles = Vec::new();
         let mut profile = self.profile(name)?;
@@ -277,6 +272,7 @@ impl Profiles {
                 return Err(ProfileError::Loop { chain });
             }
             chain.push(source_profile.to_owned());
+            self.check_section(source_profile)?;
             profile = self.set.get_profile(source_profile).ok_or_else(|| {
                 ProfileError::MissingSource {
                     name: current.to_owned(),
@@ -291,6 +287,16 @@ impl Profiles {
             keys_from: profile.name().to_owned(),
             roles,
         })
+    }
+
+    fn check_section(&self, name: &str) -> Result<(), ProfileError> {
+        if self.unread_sections.iter().any(|section| section == name) {
+            return Err(ProfileError::MissingPrefix {
+                name: name.to_owned(),
+                path: self.files.config.clone(),
+            });
+        }
+        Ok(())
     }
 
     fn profile(&self, name: &str) -> Result<&Profile, ProfileError> {

@@ -48,6 +48,8 @@ pub struct Source {
     pub keys: Keys,
     /// The roles that come with it (from a profile), to be assumed in order.
     pub roles: Vec<ProfileRole>,
+    /// The profile that they are from.
+    pub profile: Option<String>,
     /// Where the keys are from, in words for people.
     pub description: String,
     /// What was there too and is not used.
@@ -148,6 +150,7 @@ pub async fn resolve(
             description: format!("{ACCESS_KEY_ID} ({})", keys.label()),
             keys,
             roles: Vec::new(),
+            profile: None,
             unused: None,
         });
     }
@@ -175,17 +178,17 @@ pub async fn resolve(
     Err(SourceError::None { looked_at })
 }
 
-/// The region of the profile that was named, else of the default profile.
+/// The region of `profile`, or of the default profile.
 ///
 /// # Errors
 /// [`ProfileError`]: the shared files cannot be read.
 pub async fn profile_region(
-    named: Option<&NamedProfile>,
+    profile: Option<&str>,
     files: &SharedFiles,
 ) -> Result<Option<String>, ProfileError> {
-    let name = named.map_or(DEFAULT_PROFILE, |named| &named.name);
     let profiles = Profiles::load(files.clone()).await?;
-    Ok(profiles.region(name).map(str::to_owned))
+    let region = profiles.region(profile.unwrap_or(DEFAULT_PROFILE));
+    Ok(region.map(str::to_owned))
 }
 
 async fn profile_source(
@@ -222,6 +225,7 @@ fn from_profile(
         },
         keys: resolved.keys,
         roles: resolved.roles,
+        profile: Some(name.to_owned()),
         unused: environment
             .get(ACCESS_KEY_ID)
             .map(|_| format!("{ACCESS_KEY_ID} is set too and is not used: a profile comes first")),

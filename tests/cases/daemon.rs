@@ -67,6 +67,12 @@ fn a_docker_host_that_cannot_be_one_is_exit_2() {
         .code(2)
         .says("'ssh://...@far' from DOCKER_HOST is not a Docker endpoint");
     login()
+        .env("DOCKER_HOST", "tcp://me:pa55word@far:2375")
+        .secret("pa55word")
+        .run()
+        .code(2)
+        .says("'tcp://...@far:2375' from DOCKER_HOST is not a Docker endpoint");
+    login()
         .env("DOCKER_HOST", "https://docker:2376")
         .run()
         .code(2)

@@ -414,6 +414,22 @@ fn a_section_without_profile_in_its_name_is_pointed_out() {
 }
 
 #[test]
+fn a_registry_tells_the_region_where_no_profile_is_used() {
+    let aws = FakeAws::working("https://022222222222.dkr.ecr.us-east-1.amazonaws.com").serve();
+    let program = Program::with_fake_aws(&["login", "--verify=never", "--output=json"], &aws)
+        .without("AWS_REGION")
+        .arg("--registry=022222222222.dkr.ecr.us-east-1.amazonaws.com");
+    // Keys of the environment are used, and a profile that is not has no say, be it as broken as it may.
+    program
+        .home()
+        .write(".aws/config", "[default\nregion = eu-central-1\n");
+    let document = program.run().code(0).json();
+    assert_eq!(document["registries"][0]["region"], "us-east-1");
+    let sts = &aws.requests()[0].headers["authorization"];
+    assert!(sts.contains("/us-east-1/sts/"), "{sts}");
+}
+
+#[test]
 fn the_shared_files_may_be_elsewhere() {
     let folder = Folder::new();
     let config = folder.write("my-config", &way_2_config());

@@ -25,7 +25,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
                 &["cli", "settings", "push", "progress"],
             ]),
         ),
-        ("main", vec!["cli", "commands"]),
+        ("main", vec!["cli", "commands", "console"]),
     ]);
     for module in ground {
         allowed.insert(module, ground.to_vec());

@@ -85,6 +85,17 @@ fn a_registry_is_chosen_by_account_or_host() {
             .code(0)
             .stdout(&format!("{registry}\n"));
     }
+    // Both at once are one.
+    Program::with_role(&[
+        "login",
+        "--registry",
+        "022222222222",
+        "--registry",
+        registry,
+    ])
+    .run()
+    .code(0)
+    .stdout(&format!("{registry}\n"));
     // The sandbox's hosts do not tell accounts, so another account's host cannot be derived from them.
     Program::with_role(&["login", "--registry", "111111111111"])
         .run()

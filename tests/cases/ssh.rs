@@ -11,6 +11,27 @@ use crate::support::program::{Program, binary};
 use crate::support::registry::tags;
 use crate::support::sandbox::sandbox;
 
+#[test]
+fn an_ssh_that_holds_its_stderr_open_does_not_hold_us() {
+    let folder = Folder::new();
+    folder.write_script(
+        "bin/ssh",
+        "#!/bin/sh\nsleep 20 &\necho docker: command not found >&2\nexit 127\n",
+    );
+    let path = format!(
+        "{}:{}",
+        folder.join("bin").display(),
+        std::env::var("PATH").unwrap()
+    );
+    Program::with_role(&["login"])
+        .env("PATH", path)
+        .env("DOCKER_HOST", "ssh://far")
+        .run()
+        .code(6)
+        .says("ssh: docker: command not found")
+        .within(Duration::from_secs(10));
+}
+
 /// An sshd of the test's own, which lets one key in; stopped at the end.
 struct Sshd {
     child: Child,

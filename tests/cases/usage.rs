@@ -63,6 +63,19 @@ fn a_value_that_cannot_work_is_told_by_the_name_of_its_option() {
     let role = "arn:aws:iam::022222222222:role/R";
     for (arguments, message) in [
         (
+            &["login", "--role-arn", ""][..],
+            "--role-arn (CROSSDOCK_ROLE_ARN) is not usable: it is empty",
+        ),
+        (
+            &[
+                "push",
+                "app",
+                "--to",
+                "022222222222.dkr.ecr.eu-central-1.amazonaws.com/app",
+            ],
+            "the registry with --registry",
+        ),
+        (
             &["login", "--role-arn", "$ROLE_ARN"][..],
             "--role-arn (CROSSDOCK_ROLE_ARN) is not usable: it is a variable's name that was not expanded",
         ),

@@ -37,6 +37,16 @@ impl FakeAws {
         }
     }
 
+    /// One that serves tokens with `password`, for the registry at port 1.
+    pub fn with_password(password: &str) -> Peer {
+        let endpoint = "http://127.0.0.1:1";
+        Self {
+            token: token_with(endpoint, 4_102_444_800, password),
+            ..Self::working(endpoint)
+        }
+        .serve()
+    }
+
     /// Serves on a TCP port; its URL is for `AWS_ENDPOINT_URL`.
     pub fn serve(self) -> Peer {
         Peer::on_tcp(move |request| self.answer(request))
@@ -106,10 +116,14 @@ pub fn ecr_error(code: &str, message: &str) -> Reply {
 
 /// A token for the registry at `endpoint` that ends at `expires_at` (seconds since 1970).
 pub fn token(endpoint: &str, expires_at: u64) -> Reply {
+    token_with(endpoint, expires_at, PASSWORD)
+}
+
+fn token_with(endpoint: &str, expires_at: u64, password: &str) -> Reply {
     json_reply(
         "200 OK",
         &json!({"authorizationData": [{
-            "authorizationToken": STANDARD.encode(format!("AWS:{PASSWORD}")),
+            "authorizationToken": STANDARD.encode(format!("AWS:{password}")),
             "expiresAt": expires_at,
             "proxyEndpoint": endpoint,
         }]}),
