@@ -6,6 +6,7 @@ use crate::support::daemon::{FakeDaemon, routine};
 use crate::support::fake_aws::FakeAws;
 use crate::support::files::Folder;
 use crate::support::program::{Program, binary};
+use crate::support::sandbox::sandbox;
 
 fn readme() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
@@ -86,6 +87,39 @@ fn every_command_runs() {
         assert_eq!(run.code, Some(0), "{line}\n{}", run.stderr);
         drop((aws.may_be_idle(), daemon.peer.may_be_idle()));
     }
+}
+
+/// The policies are those that the sandbox was seeded with, and that every other test goes through.
+#[test]
+fn the_policies_are_what_the_sandbox_has() {
+    let policies: Vec<serde_json::Value> = blocks("json")
+        .iter()
+        .map(|block| serde_json::from_str(block).unwrap())
+        .collect();
+    let [trust, caller] = &policies[..] else {
+        panic!("README has {} policies", policies.len())
+    };
+    let trust = &trust["Statement"][0];
+    let account = sandbox().get("BUILD_ACCOUNT");
+    assert_eq!(
+        trust["Principal"]["AWS"],
+        format!("arn:aws:iam::{account}:root")
+    );
+    assert_eq!(trust["Action"], "sts:AssumeRole");
+    assert_eq!(
+        trust["Condition"]["StringEquals"]["sts:ExternalId"],
+        sandbox().get("EXTERNAL_ID")
+    );
+    assert_eq!(
+        caller["Statement"][0]["Resource"],
+        sandbox().get("ROLE_ARN")
+    );
+    let seed = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/sandbox/seed.py"
+    ))
+    .unwrap();
+    assert!(seed.contains("AmazonEC2ContainerRegistryPowerUser"));
 }
 
 #[test]
