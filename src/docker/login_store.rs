@@ -70,7 +70,7 @@ impl Failure for StoreError {
 }
 
 /// What `crossdock-logins.json` says: which logins are ours.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Record {
     /// Set where config.json had no `auths` before.
     created_auths: bool,
@@ -281,8 +281,10 @@ async fn store_in_file(
             record.settle(&login.host, noted, older);
         }
     }
-    // A logout that came between the note and now may have struck it.
-    record.write(dir)?;
+    // A logout that came between the note and now may have struck it; mostly it is as it was.
+    if record != Record::read(dir)? {
+        record.write(dir)?;
+    }
     if is_changed {
         config.write()?;
     }
