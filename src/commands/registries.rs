@@ -4,16 +4,55 @@ use std::time::SystemTime;
 
 use futures_util::future::try_join_all;
 
-use super::session::{Identity, SessionError};
 use crate::account::AccountId;
 use crate::aws::Aws;
 use crate::docker::daemon::RegistryLogin;
 use crate::ecr::host::{RegistryHost, RegistrySelector};
 use crate::ecr::token::{self, Token};
-use crate::error::Result;
+use crate::error::{ExitCode, Failure, Result};
 use crate::identity::keys::Keys;
 use crate::network::HttpClient;
 use crate::registry::client::RegistryClient;
+
+/// What is wrong with a registry that was named.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RegistriesError {
+    #[error(
+        "cannot tell the registry host of account {account}: ECR named {endpoint} for the identity's own account {own}"
+    )]
+    NoHostForAccount {
+        account: AccountId,
+        own: AccountId,
+        endpoint: String,
+    },
+    #[error("ECR named a registry that is none: {0}")]
+    BadEndpoint(String),
+    #[error(
+        "{host} is neither an Amazon ECR registry nor the one that ECR named ({own}): no token is sent there"
+    )]
+    NotEcr { host: String, own: String },
+}
+
+impl Failure for RegistriesError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NoHostForAccount { .. } | Self::NotEcr { .. } => ExitCode::Settings,
+            Self::BadEndpoint(_) => ExitCode::Unexpected,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoHostForAccount { .. } => {
+                Some("give the registry's host with --registry HOST".to_owned())
+            }
+            Self::NotEcr { .. } => Some(
+                "give an account id, or a host such as 012345678901.dkr.ecr.eu-central-1.amazonaws.com".to_owned(),
+            ),
+            Self::BadEndpoint(_) => None,
+        }
+    }
+}
 
 /// A registry that we hold a login for.
 #[derive(Clone, Debug)]
@@ -74,7 +113,7 @@ pub(super) async fn tokens(
 /// The registries that are meant, each with the token of its region. A token goes to hosts of ECR's grammar, to the
 /// host that ECR itself named, and to loopback; to nobody else.
 pub(super) fn registries(
-    identity: &Identity,
+    own_account: &AccountId,
     default_region: &str,
     selectors: &[RegistrySelector],
     tokens: &[(String, Token)],
@@ -85,8 +124,8 @@ pub(super) fn registries(
             .iter()
             .find(|(of, _)| of == region)
             .or(tokens.first());
-        let (_, token) = token.ok_or_else(|| SessionError::BadEndpoint(region.to_owned()))?;
-        Ok::<_, SessionError>((token, OwnRegistry::of(token)?))
+        let (_, token) = token.ok_or_else(|| RegistriesError::BadEndpoint(region.to_owned()))?;
+        Ok::<_, RegistriesError>((token, OwnRegistry::of(token)?))
     };
     let registry = |host: &RegistryHost, region: &str, token: &Token, own: &OwnRegistry| Registry {
         login: RegistryLogin {
@@ -96,7 +135,7 @@ pub(super) fn registries(
         },
         account: match host.account() {
             Some(account) => Some(account.clone()),
-            None => (*host == own.host).then(|| identity.account.clone()),
+            None => (*host == own.host).then(|| own_account.clone()),
         },
         region: region.to_owned(),
         expires_at: token.expires_at,
@@ -114,7 +153,7 @@ pub(super) fn registries(
                 let region = host.region().unwrap_or(default_region);
                 let (token, own) = of_region(region)?;
                 if host.account().is_none() && !host.is_loopback() && *host != own.host {
-                    return Err(SessionError::NotEcr {
+                    return Err(RegistriesError::NotEcr {
                         host: host.to_string(),
                         own: own.host.to_string(),
                     }
@@ -124,11 +163,11 @@ pub(super) fn registries(
             }
             RegistrySelector::Account(account) => {
                 let (token, own) = of_region(default_region)?;
-                let is_own = || (*account == identity.account).then(|| own.host.clone());
+                let is_own = || (account == own_account).then(|| own.host.clone());
                 let host = own.host.for_account(account).or_else(is_own);
-                let host = host.ok_or_else(|| SessionError::NoHostForAccount {
+                let host = host.ok_or_else(|| RegistriesError::NoHostForAccount {
                     account: account.clone(),
-                    own: identity.account.clone(),
+                    own: own_account.clone(),
                     endpoint: token.proxy_endpoint.clone(),
                 })?;
                 registry(&host, default_region, token, &own)
@@ -150,13 +189,13 @@ struct OwnRegistry {
 }
 
 impl OwnRegistry {
-    fn of(token: &Token) -> std::result::Result<Self, SessionError> {
+    fn of(token: &Token) -> std::result::Result<Self, RegistriesError> {
         let endpoint = &token.proxy_endpoint;
         let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
         let host = rest
             .trim_end_matches('/')
             .parse()
-            .map_err(|_| SessionError::BadEndpoint(endpoint.clone()))?;
+            .map_err(|_| RegistriesError::BadEndpoint(endpoint.clone()))?;
         Ok(Self {
             scheme: scheme.to_owned(),
             host,

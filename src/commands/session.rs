@@ -67,20 +67,6 @@ pub(super) enum SessionError {
         allowed: Vec<AccountId>,
     },
     #[error(
-        "cannot tell the registry host of account {account}: ECR named {endpoint} for the identity's own account {own}"
-    )]
-    NoHostForAccount {
-        account: AccountId,
-        own: AccountId,
-        endpoint: String,
-    },
-    #[error("ECR named a registry that is none: {0}")]
-    BadEndpoint(String),
-    #[error(
-        "{host} is neither an Amazon ECR registry nor the one that ECR named ({own}): no token is sent there"
-    )]
-    NotEcr { host: String, own: String },
-    #[error(
         "cannot tell the account of {host}, and only some are allowed ({}); nothing was stored or pushed",
         join(allowed)
     )]
@@ -98,11 +84,8 @@ fn join(accounts: &[AccountId]) -> String {
 impl Failure for SessionError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoRegion | Self::NoHostForAccount { .. } | Self::NotEcr { .. } => {
-                ExitCode::Settings
-            }
+            Self::NoRegion => ExitCode::Settings,
             Self::AccountNotAllowed { .. } | Self::AccountUnknown { .. } => ExitCode::Refused,
-            Self::BadEndpoint(_) => ExitCode::Unexpected,
         }
     }
 
@@ -116,16 +99,9 @@ impl Failure for SessionError {
                 "is this the role, profile or registry that was meant? If so, add its account with --allowed-account"
                     .to_owned(),
             ),
-            Self::NoHostForAccount { .. } => {
-                Some("give the registry's host with --registry HOST".to_owned())
-            }
-            Self::NotEcr { .. } => Some(
-                "give an account id, or a host such as 012345678901.dkr.ecr.eu-central-1.amazonaws.com".to_owned(),
-            ),
             Self::AccountUnknown { .. } => {
                 Some("leave out --registry for the identity's own registry".to_owned())
             }
-            Self::BadEndpoint(_) => None,
         }
     }
 }
@@ -195,7 +171,7 @@ pub(super) async fn open(
         tell(&identity, &source, role, console);
         (identity, tokens?)
     };
-    let registries = registries(&identity, &region, selectors, &tokens, &http)?;
+    let registries = registries(&identity.account, &region, selectors, &tokens, &http)?;
     for registry in &registries {
         allow_registry(settings, registry)?;
         warn_of_expiry(registry, console);

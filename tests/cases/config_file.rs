@@ -176,11 +176,8 @@ fn a_file_that_cannot_be_written_is_told_and_kept() {
         .arg(program.join("crossdock"))
         .args(["login", "--verify=registry"]);
     Program::from_command(command)
-        .env("AWS_ENDPOINT_URL", sandbox().get("AWS_ENDPOINT"))
-        .env("AWS_REGION", sandbox().get("REGION"))
-        .keys_of("BUILDER")
-        .env("CROSSDOCK_ROLE_ARN", sandbox().get("ROLE_ARN"))
-        .env("CROSSDOCK_EXTERNAL_ID", sandbox().get("EXTERNAL_ID"))
+        .sandbox_aws()
+        .role()
         .env("DOCKER_CONFIG", folder.path())
         .run()
         .code(2)

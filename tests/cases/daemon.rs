@@ -121,8 +121,7 @@ fn a_socket_without_permission_is_told_at_once() {
     Program::from_command(command)
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
         .env("DOCKER_CONFIG", folder.join("none"))
-        .env("AWS_ENDPOINT_URL", sandbox().get("AWS_ENDPOINT"))
-        .env("AWS_REGION", sandbox().get("REGION"))
+        .sandbox_aws()
         .keys_of("PUSHER")
         .run()
         .code(6)
@@ -157,14 +156,7 @@ fn a_daemon_that_comes_up_late_is_waited_for() {
 fn tls_on_both_sides_works_and_on_one_side_is_told_at_once() {
     let tls = sandbox().get("TLS_DIR");
     let (secure, plain) = (free_port(), free_port());
-    let mut arguments: Vec<String> = ["ca", "server-cert", "server-key"]
-        .iter()
-        .zip(["tlscacert", "tlscert", "tlskey"])
-        .map(|(file, option)| format!("--{option}={tls}/{file}.pem"))
-        .collect();
-    arguments.push("--tlsverify".to_owned());
-    arguments.push(format!("--host=tcp://127.0.0.1:{secure}"));
-    let _secure_engine = Engine::start(&arguments);
+    let _secure_engine = Engine::start_with_tls(secure);
     let _plain_engine = Engine::start(&[
         format!("--host=tcp://127.0.0.1:{plain}"),
         "--tls=false".to_owned(),
@@ -248,8 +240,7 @@ fn sockets_that_are_there_are_found() {
         .arg("mount -t tmpfs none /run && { [ /var/run -ef /run ] || mount -t tmpfs none /var/run; } && exec \"$0\" login -v")
         .arg(binary());
     Program::from_command(command)
-        .env("AWS_ENDPOINT_URL", sandbox().get("AWS_ENDPOINT"))
-        .env("AWS_REGION", sandbox().get("REGION"))
+        .sandbox_aws()
         .keys_of("PUSHER")
         .env("XDG_RUNTIME_DIR", folder.path())
         .run()
@@ -277,14 +268,7 @@ fn push_needs_no_config_file_where_docker_host_is_set() {
 fn a_client_without_a_certificate_is_not_waited_for() {
     let tls = sandbox().get("TLS_DIR");
     let port = free_port();
-    let mut arguments: Vec<String> = ["ca", "server-cert", "server-key"]
-        .iter()
-        .zip(["tlscacert", "tlscert", "tlskey"])
-        .map(|(file, option)| format!("--{option}={tls}/{file}.pem"))
-        .collect();
-    arguments.push("--tlsverify".to_owned());
-    arguments.push(format!("--host=tcp://127.0.0.1:{port}"));
-    let _engine = Engine::start(&arguments);
+    let _engine = Engine::start_with_tls(port);
     let folder = Folder::new();
     std::fs::copy(format!("{tls}/client/ca.pem"), folder.join("ca.pem")).unwrap();
     let with = |folder: &Folder| {

@@ -195,40 +195,30 @@ fn aws_that_cannot_be_reached_is_exit_5() {
 
 #[test]
 fn refusals_of_ecr_name_the_role_and_the_right() {
-    let aws = FakeAws {
-        token: ecr_error(
-            "AccessDeniedException",
-            "User: arn:aws:sts::022222222222:assumed-role/OurThingBuildRole/s is not authorized to perform: \
-             ecr:GetAuthorizationToken on resource: * because no identity-based policy allows the \
-             ecr:GetAuthorizationToken action",
-        ),
-        ..FakeAws::working("http://127.0.0.1:1")
-    }
-    .serve();
+    let refusing = |code, message| {
+        FakeAws {
+            token: ecr_error(code, message),
+            ..FakeAws::working("http://127.0.0.1:1")
+        }
+        .serve()
+    };
+    let aws = refusing(
+        "AccessDeniedException",
+        "User: arn:aws:sts::022222222222:assumed-role/OurThingBuildRole/s is not authorized to perform: \
+         ecr:GetAuthorizationToken on resource: * because no identity-based policy allows the \
+         ecr:GetAuthorizationToken action",
+    );
     login(&aws)
         .run()
         .code(4)
         .says("could not get an ECR authorization token in eu-central-1: AccessDeniedException: User:")
         .says("must allow arn:aws:iam::022222222222:role/OurThingBuildRole the action ecr:GetAuthorizationToken");
-    // A session that was made a moment ago and is refused is not the fault of the source's keys.
-    let aws = FakeAws {
-        token: ecr_error(
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-        ),
-        ..FakeAws::working("http://127.0.0.1:1")
-    }
-    .serve();
+    let aws = refusing(
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+    );
+    // A session that was made a moment ago and is refused is not the fault of the source's keys; without a role it is.
     login(&aws).run().code(4);
-    // Without a role it is.
-    let aws = FakeAws {
-        token: ecr_error(
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-        ),
-        ..FakeAws::working("http://127.0.0.1:1")
-    }
-    .serve();
     login(&aws)
         .without("CROSSDOCK_ROLE_ARN")
         .without("CROSSDOCK_EXTERNAL_ID")

@@ -297,8 +297,7 @@ fn the_role_that_a_profile_leads_to_is_not_assumed_twice() {
 fn the_default_profile_is_used_where_nothing_is_named() {
     let config = format!("[default]\nregion = {}\n", sandbox().get("REGION"));
     with_files(&["login"], &config, &builder_section("default"))
-        .env("CROSSDOCK_ROLE_ARN", sandbox().get("ROLE_ARN"))
-        .env("CROSSDOCK_EXTERNAL_ID", sandbox().get("EXTERNAL_ID"))
+        .role()
         .run()
         .code(0)
         .says("with profile 'default' (AKIA...");

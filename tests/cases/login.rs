@@ -161,11 +161,8 @@ fn a_job_without_a_daemon_asks_the_registry() {
     );
     command.arg(crate::support::program::binary());
     Program::from_command(command)
-        .env("AWS_ENDPOINT_URL", sandbox().get("AWS_ENDPOINT"))
-        .env("AWS_REGION", sandbox().get("REGION"))
-        .keys_of("BUILDER")
-        .env("CROSSDOCK_ROLE_ARN", sandbox().get("ROLE_ARN"))
-        .env("CROSSDOCK_EXTERNAL_ID", sandbox().get("EXTERNAL_ID"))
+        .sandbox_aws()
+        .role()
         .run()
         .code(0)
         .stdout(&format!("{registry}\n"))

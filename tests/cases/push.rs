@@ -364,11 +364,7 @@ fn a_registry_that_refuses_is_told_with_the_side_that_can_act() {
 fn an_immutable_tag_names_the_digest_that_it_holds() {
     let image = Image::new();
     let registry = registry::scripted(|request| match request.method.as_str() {
-        "PUT" => registry::error(
-            "400 Bad Request",
-            "TAG_INVALID",
-            "The image tag '1' already exists in the 'demo/r' repository and cannot be overwritten because the repository is immutable.",
-        ),
+        "PUT" => registry::tag_taken(),
         _ => registry::manifest("sha256:3333", OTHER_DIGEST),
     });
     let (program, _aws) = push_to(&registry, &image);
@@ -402,11 +398,7 @@ fn an_immutable_tag_that_holds_this_image_is_unchanged() {
     let id = image.id.clone();
     let looks = AtomicUsize::new(0);
     let registry = registry::scripted(move |request| match request.method.as_str() {
-        "PUT" => registry::error(
-            "400 Bad Request",
-            "TAG_INVALID",
-            "The image tag '1' already exists in the 'demo/r' repository and cannot be overwritten because the repository is immutable.",
-        ),
+        "PUT" => registry::tag_taken(),
         "GET" if looks.fetch_add(1, Ordering::SeqCst) > 0 => registry::manifest(&id, OTHER_DIGEST),
         _ => registry::error("404 Not Found", "MANIFEST_UNKNOWN", "none"),
     });

@@ -112,11 +112,8 @@ impl Sshd {
             .args(arguments);
         Program::from_command(command)
             .env("keys", self.folder.path())
-            .env("AWS_ENDPOINT_URL", sandbox().get("AWS_ENDPOINT"))
-            .env("AWS_REGION", sandbox().get("REGION"))
-            .keys_of("BUILDER")
-            .env("CROSSDOCK_ROLE_ARN", sandbox().get("ROLE_ARN"))
-            .env("CROSSDOCK_EXTERNAL_ID", sandbox().get("EXTERNAL_ID"))
+            .sandbox_aws()
+            .role()
             .env("DOCKER_HOST", format!("ssh://root@127.0.0.1:{}", self.port))
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::files::Folder;
 use super::peer::{Peer, Reply, Request, json as json_reply, reply};
+use super::sandbox::sandbox;
 
 /// The id of the image that the scripted daemon has.
 pub const IMAGE_ID: &str =
@@ -99,6 +100,21 @@ impl Engine {
             .spawn()
             .expect("a Docker Engine is needed: install docker.io");
         Self { child, folder }
+    }
+}
+
+impl Engine {
+    /// One that wants TLS with a certificate of the sandbox's CA, on `port`.
+    pub fn start_with_tls(port: u16) -> Self {
+        let tls = sandbox().get("TLS_DIR");
+        let mut arguments: Vec<String> = ["ca", "server-cert", "server-key"]
+            .iter()
+            .zip(["tlscacert", "tlscert", "tlskey"])
+            .map(|(file, option)| format!("--{option}={tls}/{file}.pem"))
+            .collect();
+        arguments.push("--tlsverify".to_owned());
+        arguments.push(format!("--host=tcp://127.0.0.1:{port}"));
+        Self::start(&arguments)
     }
 }
 

@@ -61,16 +61,25 @@ impl Program {
     /// The program against the sandbox: its AWS, its daemon, the builder's keys. No role yet.
     pub fn in_sandbox(arguments: &[&str]) -> Self {
         Self::new(arguments)
-            .env("AWS_ENDPOINT_URL", sandbox().get("AWS_ENDPOINT"))
-            .env("AWS_REGION", sandbox().get("REGION"))
+            .sandbox_aws()
             .env("DOCKER_HOST", sandbox().get("DOCKER_HOST"))
-            .keys_of("BUILDER")
     }
 
     /// In the sandbox, with the role and its external id: the set-up that works.
     pub fn with_role(arguments: &[&str]) -> Self {
-        Self::in_sandbox(arguments)
-            .env("CROSSDOCK_ROLE_ARN", sandbox().get("ROLE_ARN"))
+        Self::in_sandbox(arguments).role()
+    }
+
+    /// The sandbox's AWS, with the builder's keys.
+    pub fn sandbox_aws(self) -> Self {
+        self.env("AWS_ENDPOINT_URL", sandbox().get("AWS_ENDPOINT"))
+            .env("AWS_REGION", sandbox().get("REGION"))
+            .keys_of("BUILDER")
+    }
+
+    /// The role and its external id.
+    pub fn role(self) -> Self {
+        self.env("CROSSDOCK_ROLE_ARN", sandbox().get("ROLE_ARN"))
             .env("CROSSDOCK_EXTERNAL_ID", sandbox().get("EXTERNAL_ID"))
     }
 

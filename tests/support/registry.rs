@@ -86,6 +86,16 @@ pub fn error(status: &str, code: &str, message: &str) -> Reply {
     )
 }
 
+/// What ECR answers to a manifest for a tag that is immutable and taken.
+pub fn tag_taken() -> Reply {
+    error(
+        "400 Bad Request",
+        "TAG_INVALID",
+        "The image tag '1' already exists in the 'demo/r' repository and cannot be overwritten because the repository \
+         is immutable.",
+    )
+}
+
 /// A manifest with `config` as its config, under `digest`.
 pub fn manifest(config: &str, digest: &str) -> Reply {
     let body = serde_json::json!({
