@@ -197,13 +197,9 @@ async fn note(
     placed: &[Placed<'_>],
 ) -> Result<(Vec<RecordedLogin>, Option<String>), FileError> {
     let lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
-    let config = ConfigFile::read(dir)?;
     let mut record = Record::read(dir)?;
     let mut older = Vec::new();
     for (login, _, noted) in placed {
-        if noted.helper.is_none() && config.file.members.get("auths").is_none() {
-            record.created_auths = true;
-        }
         older.extend(record.at(&login.host, noted.helper.as_deref()));
         record.note(&login.host, noted.clone());
     }
@@ -275,6 +271,7 @@ async fn store_in_file(
             entry.set_value("auth", auth.expose())?;
             config.auths.set_object(&login.host, &entry, 2)?;
             is_changed = true;
+            record.created_auths |= config.file.members.get("auths").is_none();
             // Under this lock, what stands in the file is this login and no other.
             record.settle(&login.host, noted, &before);
         } else {
