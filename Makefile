@@ -56,10 +56,15 @@ demo:
 		tests/demo)
 
 .PHONY: test
-test: lint
+test: root lint
 	@$(call with-sandbox,\
 		echo "== building the tests"; cargo test --quiet --locked --no-run,\
 		echo "== tests"; cargo test --locked)
+
+# Some cases hide sockets in mount namespaces, run as another user, or start an engine or an sshd of their own.
+.PHONY: root
+root:
+	@if [[ $$EUID != 0 ]]; then echo "the integration tests need root: run this as root" >&2; exit 1; fi
 
 .PHONY: lint
 lint: lint-format lint-shell lint-dependencies lint-clippy lint-docs
@@ -107,7 +112,7 @@ unit:
 	cargo test --locked --lib --bins
 
 .PHONY: integration
-integration:
+integration: root
 	@tests/toolchain cc
 	$(call with-sandbox,\
 		echo "== building the tests"; cargo test --quiet --locked --no-run --test integration,\
