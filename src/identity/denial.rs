@@ -79,7 +79,14 @@ impl fmt::Display for Reason {
             }
             Self::NoTrustPolicy => formatter
                 .write_str("the role's trust policy does not let the caller in as it stands"),
-            Self::ExplicitDeny(layer) => write!(formatter, "denied explicitly by a {layer}"),
+            Self::ExplicitDeny(layer) => {
+                let article = if layer.starts_with(['a', 'e', 'i', 'o', 'u']) {
+                    "an"
+                } else {
+                    "a"
+                };
+                write!(formatter, "denied explicitly by {article} {layer}")
+            }
         }
     }
 }

@@ -60,7 +60,7 @@ fn every_wording_of_a_refusal_names_who_can_act() {
         ),
         (
             format!("{REFUSED} with an explicit deny in an identity-based policy"),
-            &["denied explicitly by a identity-based policy"],
+            &["denied explicitly by an identity-based policy"],
         ),
         (
             REFUSED.replace("sts:AssumeRole", "sts:TagSession"),
