@@ -138,7 +138,7 @@ fn print_plan(
     if !settings.json {
         for registry in &session.registries {
             for tag in &plan.tags {
-                console.result(format!("{}/{}:{tag}", registry.login.host, plan.repository));
+                console.result(plan.reference(&registry.login.host, tag.as_str()));
             }
         }
         return;
@@ -152,7 +152,7 @@ fn print_plan(
                 .iter()
                 .map(|tag| {
                     json!({
-                        "reference": format!("{}/{}:{tag}", registry.login.host, plan.repository),
+                        "reference": plan.reference(&registry.login.host, tag.as_str()),
                         "tag": tag.as_str(),
                         "status": "planned",
                     })

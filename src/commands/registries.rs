@@ -82,7 +82,7 @@ impl Registry {
     }
 }
 
-/// A token for the region of each selector, `default` first.
+/// A token for the region of each selector; for `default` where there is none, or where it names no region.
 pub(super) async fn tokens(
     aws: &Aws,
     keys: &Keys,
@@ -92,10 +92,7 @@ pub(super) async fn tokens(
 ) -> Result<Vec<(String, Token)>> {
     let mut regions: Vec<&str> = Vec::new();
     for selector in selectors {
-        let region = match selector {
-            RegistrySelector::Host(host) => host.region().unwrap_or(default),
-            RegistrySelector::Account(_) => default,
-        };
+        let region = selector.region().unwrap_or(default);
         if !regions.contains(&region) {
             regions.push(region);
         }
@@ -120,10 +117,7 @@ pub(super) fn registries(
     http: &HttpClient,
 ) -> Result<Vec<Registry>> {
     let of_region = |region: &str| {
-        let token = tokens
-            .iter()
-            .find(|(of, _)| of == region)
-            .or(tokens.first());
+        let token = tokens.iter().find(|(of, _)| of == region);
         let (_, token) = token.ok_or_else(|| RegistriesError::BadEndpoint(region.to_owned()))?;
         Ok::<_, RegistriesError>((token, OwnRegistry::of(token)?))
     };
@@ -148,10 +142,10 @@ pub(super) fn registries(
     }
     let mut chosen: Vec<Registry> = Vec::new();
     for selector in selectors {
+        let region = selector.region().unwrap_or(default_region);
+        let (token, own) = of_region(region)?;
         let next = match selector {
             RegistrySelector::Host(host) => {
-                let region = host.region().unwrap_or(default_region);
-                let (token, own) = of_region(region)?;
                 if host.account().is_none() && !host.is_loopback() && *host != own.host {
                     return Err(RegistriesError::NotEcr {
                         host: host.to_string(),
@@ -162,7 +156,6 @@ pub(super) fn registries(
                 registry(host, region, token, &own)
             }
             RegistrySelector::Account(account) => {
-                let (token, own) = of_region(default_region)?;
                 let is_own = || (account == own_account).then(|| own.host.clone());
                 let host = own.host.for_account(account).or_else(is_own);
                 let host = host.ok_or_else(|| RegistriesError::NoHostForAccount {
@@ -170,7 +163,7 @@ pub(super) fn registries(
                     own: own_account.clone(),
                     endpoint: token.proxy_endpoint.clone(),
                 })?;
-                registry(&host, default_region, token, &own)
+                registry(&host, region, token, &own)
             }
         };
         // An account and its host may both have been named.

@@ -133,7 +133,7 @@ pub(super) async fn open(
     if let Some(target) = roles.last() {
         allow(settings, target.arn.account(), target.arn.as_str())?;
     }
-    for account in selectors.iter().filter_map(account_of_selector) {
+    for account in selectors.iter().filter_map(RegistrySelector::account) {
         allow(settings, account, "a registry")?;
     }
 
@@ -191,10 +191,8 @@ async fn region(
     if let Some(region) = &settings.region {
         return Ok(region.clone());
     }
-    let of_host = selectors.iter().find_map(|selector| match selector {
-        RegistrySelector::Host(host) => host.region().map(str::to_owned),
-        RegistrySelector::Account(_) => None,
-    });
+    let of_host = selectors.iter().find_map(RegistrySelector::region);
+    let of_host = of_host.map(str::to_owned);
     let of_profile = || source::profile_region(source.profile.as_deref(), &settings.files);
     let region = if source.profile.is_some() {
         of_profile().await?.or(of_host)
@@ -245,13 +243,6 @@ fn roles(settings: &IdentitySettings, source: &Source) -> Vec<RoleRequest> {
         last.duration = Some(duration);
     }
     roles
-}
-
-fn account_of_selector(selector: &RegistrySelector) -> Option<&AccountId> {
-    match selector {
-        RegistrySelector::Account(account) => Some(account),
-        RegistrySelector::Host(host) => host.account(),
-    }
 }
 
 fn allow(settings: &IdentitySettings, account: &AccountId, what: &str) -> Result<()> {

@@ -55,8 +55,6 @@ pub struct LocalImage {
     /// Manifest digests by which the daemon knows it, each that of this very content: from a push or a pull in the
     /// classic store, from tagging alone in containerd's.
     pub digests: Vec<String>,
-    /// Its size in bytes, uncompressed.
-    pub size: Option<u64>,
 }
 
 /// What the daemon refused or could not do.
@@ -230,7 +228,6 @@ impl Daemon {
         Ok(LocalImage {
             id: found.id.unwrap_or_default(),
             digests,
-            size: found.size.and_then(|size| u64::try_from(size).ok()),
         })
     }
 

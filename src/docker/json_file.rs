@@ -140,11 +140,6 @@ impl RawObject {
         self.0.is_empty()
     }
 
-    /// The keys, in order.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
-    }
-
     /// The object as JSON, indented with tabs as Docker does it; `depth` is that of the object itself.
     #[must_use]
     pub fn to_json(&self, depth: usize) -> String {

@@ -70,7 +70,7 @@ impl Failure for StoreError {
 }
 
 /// What `crossdock-logins.json` says: which logins are ours.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Record {
     /// Set where config.json had no `auths` before.
     created_auths: bool,
@@ -262,7 +262,8 @@ async fn store_in_file(
 ) -> Result<(), FileError> {
     let _lock = FolderLock::acquire(dir, [FILE_NAME, RECORD_NAME]).await?;
     let mut config = ConfigFile::read(dir)?;
-    let mut record = Record::read(dir)?;
+    let found = Record::read(dir)?;
+    let mut record = found.clone();
     let mut is_changed = false;
     for (login, auth, noted) in placed {
         let before = record.at(&login.host, noted.helper.as_deref());
@@ -279,7 +280,7 @@ async fn store_in_file(
         }
     }
     // A logout that came between the note and now may have struck it; mostly it is as it was.
-    if record != Record::read(dir)? {
+    if record != found {
         record.write(dir)?;
     }
     if is_changed {

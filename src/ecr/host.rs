@@ -145,6 +145,26 @@ pub enum RegistrySelector {
     Host(RegistryHost),
 }
 
+impl RegistrySelector {
+    /// The account, where the selector tells it.
+    #[must_use]
+    pub fn account(&self) -> Option<&AccountId> {
+        match self {
+            Self::Account(account) => Some(account),
+            Self::Host(host) => host.account(),
+        }
+    }
+
+    /// The region, where the selector tells it.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        match self {
+            Self::Account(_) => None,
+            Self::Host(host) => host.region(),
+        }
+    }
+}
+
 impl FromStr for RegistrySelector {
     type Err = InvalidRegistry;
 

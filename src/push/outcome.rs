@@ -43,8 +43,6 @@ pub struct ReferenceOutcome {
 /// What became of one registry's share.
 #[derive(Debug)]
 pub struct TargetOutcome {
-    /// The registry's host.
-    pub host: String,
     /// Its references.
     pub references: Vec<ReferenceOutcome>,
     /// How long they took together.

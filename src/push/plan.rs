@@ -15,6 +15,14 @@ pub struct Plan {
     pub tags: Vec<Tag>,
 }
 
+impl Plan {
+    /// `HOST/REPOSITORY:TAG`.
+    #[must_use]
+    pub fn reference(&self, host: &str, tag: &str) -> String {
+        format!("{host}/{}:{tag}", self.repository)
+    }
+}
+
 /// Why there is no plan.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {

@@ -70,7 +70,6 @@ impl Push<'_> {
             references.extend(others);
         }
         TargetOutcome {
-            host: target.login.host.clone(),
             references,
             took: start.elapsed(),
         }
@@ -101,7 +100,7 @@ impl Push<'_> {
     }
 
     fn name(&self, target: &Target, tag: &str) -> String {
-        format!("{}/{}:{tag}", target.login.host, self.plan.repository)
+        self.plan.reference(&target.login.host, tag)
     }
 
     async fn reference(&self, target: &Target, tag: &str) -> ReferenceOutcome {

@@ -377,22 +377,18 @@ fn an_immutable_tag_names_the_digest_that_it_holds() {
 #[test]
 fn an_immutable_tag_that_holds_this_image_is_unchanged() {
     let image = Image::new();
+    let is_unchanged = |registry: &Peer| {
+        let (program, _aws) = push_to(registry, &image);
+        let line = format!("{}/demo/r:1@{OTHER_DIGEST}\n", registry.address());
+        let run = program.run().code(0).stdout(&line);
+        run.says("crossdock: unchanged ");
+    };
     // Known before the push: it is not even tried.
     let id = image.id.clone();
     let registry = registry::scripted(move |_| registry::manifest(&id, OTHER_DIGEST));
-    let (program, _aws) = push_to(&registry, &image);
-    let line = format!("{}/demo/r:1@{OTHER_DIGEST}\n", registry.address());
-    program
-        .run()
-        .code(0)
-        .stdout(&line)
-        .says("crossdock: unchanged ");
-    assert!(
-        registry
-            .requests()
-            .iter()
-            .all(|request| request.method == "GET")
-    );
+    is_unchanged(&registry);
+    let requests = registry.requests();
+    assert!(requests.iter().all(|request| request.method == "GET"));
 
     // Pushed by another job between the look and the push.
     let id = image.id.clone();
@@ -402,13 +398,7 @@ fn an_immutable_tag_that_holds_this_image_is_unchanged() {
         "GET" if looks.fetch_add(1, Ordering::SeqCst) > 0 => registry::manifest(&id, OTHER_DIGEST),
         _ => registry::error("404 Not Found", "MANIFEST_UNKNOWN", "none"),
     });
-    let (program, _aws) = push_to(&registry, &image);
-    let line = format!("{}/demo/r:1@{OTHER_DIGEST}\n", registry.address());
-    program
-        .run()
-        .code(0)
-        .stdout(&line)
-        .says("crossdock: unchanged ");
+    is_unchanged(&registry);
 }
 
 #[test]
